@@ -1,0 +1,305 @@
+"""Frozen values that every layer shares, and the JSON contract they spell.
+
+`Comparison` is what ``--format json`` prints; its JSON Schema is generated from these
+classes (`forkpoint.report.schema`), so a field added here is a field of the contract.
+Numbers that JSON cannot carry (NaN, infinities) never appear as floats: element values
+are strings, and metrics are defined over the pairs for which they are finite.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+SCHEMA = "forkpoint.comparison/1"
+
+
+class Verdict(StrEnum):
+    """What is known about a step, or about a whole comparison."""
+
+    IDENTICAL = "identical"
+    WITHIN_TOLERANCE = "within_tolerance"
+    DIVERGENT = "divergent"
+    NOT_COMPARABLE = "not_comparable"
+    NOT_REPEATABLE = "not_repeatable"
+    INCOMPLETE = "incomplete"
+
+
+class Outcome(StrEnum):
+    """How an experiment ended."""
+
+    SUPPORTED = "supported"
+    REFUTED = "refuted"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tolerance:
+    """Which differences are acceptable: ``|b - c| <= atol + rtol * |b|`` by dtype.
+
+    ``limits`` maps a dtype name (``float32``) to ``(atol, rtol)``; a dtype that is absent
+    must be equal bit for bit. ``outputs`` does the same for single outputs by name and
+    goes first.
+    """
+
+    name: str
+    limits: dict[str, tuple[float, float]] = field(default_factory=dict)
+    outputs: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worst:
+    """The element with the largest absolute difference; values as text, so NaN survives."""
+
+    index: tuple[int, ...]
+    baseline: str
+    candidate: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """How far two tensors of one shape and dtype lie apart.
+
+    Differences and ULP distances are over the pairs in which both elements are finite;
+    ``nonfinite_mismatches`` counts the pairs in which exactly one is NaN, or in which an
+    infinity meets anything but itself. ``equal_fraction`` compares bits: -0 differs from
+    +0, and a NaN equals a NaN with the same payload only. ``close_count`` is the number of
+    pairs within the tolerance in force, two NaNs counting as close.
+    """
+
+    count: int
+    bit_equal: bool
+    equal_fraction: float
+    max_abs: float
+    mean_abs: float
+    max_rel: float
+    max_ulp: int | None
+    p99_ulp: int | None
+    close_count: int
+    nonfinite_mismatches: int
+    worst: Worst | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepInput:
+    """One tensor (or plain value) that a step was called with."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    equal: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOutput:
+    """One tensor that a step returned; ``metrics`` is null where it was not measured."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    equal: bool
+    metrics: Metrics | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fork:
+    """The first event of a step whose output differs although its inputs are equal.
+
+    ``kind`` says how finely the step was recorded: ``op`` (an ATen op call) or ``module``
+    (the first module to return other bits; the op lies in it or before it, after
+    ``after``). ``inputs_equal`` is null where inputs were not recorded.
+    """
+
+    kind: Literal["module", "op"]
+    module: str
+    op: str | None
+    event: int
+    inputs_equal: bool | None
+    signature: str | None = None
+    after: str | None = None
+    shapes: tuple[tuple[int, ...], ...] = ()
+    dtypes: tuple[str, ...] = ()
+    metrics: Metrics | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One outermost module call, in both environments."""
+
+    index: int
+    module: str
+    inputs: tuple[StepInput, ...]
+    verdict: Verdict
+    fork: Fork | None
+    outputs: tuple[StepOutput, ...]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShapeRow:
+    """The steps that share module and input shapes, and how they came out."""
+
+    module: str
+    shapes: tuple[tuple[int, ...], ...]
+    dtypes: tuple[str, ...]
+    steps: tuple[int, ...]
+    verdicts: dict[str, int]
+    fork: str | None
+    max_abs: float | None
+    max_ulp: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeatCell:
+    """One module call in one step: ``state`` is identical, differs or absent.
+
+    ``max_abs`` and ``max_ulp`` are null where the tensors were not both at hand.
+    """
+
+    state: Literal["identical", "differs", "absent"]
+    max_abs: float | None = None
+    max_ulp: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeatMap:
+    """Steps by module calls; ``cells[i][j]`` is step ``steps[i]``, module ``modules[j]``."""
+
+    modules: tuple[str, ...]
+    steps: tuple[int, ...]
+    cells: tuple[tuple[HeatCell, ...], ...]
+    omitted_steps: int = 0
+    omitted_modules: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One environment of a comparison: what was asked for, what ran."""
+
+    name: str
+    spec: str
+    fingerprint: dict[str, str]
+    recording: str
+    status: str
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentDifference:
+    """A fingerprint entry that is not the same on both sides; null: not there."""
+
+    key: str
+    baseline: str | None
+    candidate: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neutral:
+    """Whether recording changed the numbers, and what that was checked on.
+
+    ``equal`` is null where nothing was checked, and ``evidence`` says why or how.
+    """
+
+    equal: bool | None
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uncovered:
+    """Something that ran and could not be seen."""
+
+    side: str
+    kind: str
+    detail: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """What the verdict rests on. ``notes`` are whole sentences for people."""
+
+    steps: int
+    op_level_steps: tuple[int, ...]
+    measured_steps: tuple[int, ...]
+    events: int
+    uncovered: tuple[Uncovered, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceDifference:
+    """Where the op or module sequences of a step stop being the same."""
+
+    step: int
+    module: str
+    only_baseline: tuple[str, ...]
+    only_candidate: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Oracle:
+    """Distance of both sides from a float64 evaluation, in units of the op's own ULP."""
+
+    baseline_max_ulp: float
+    candidate_max_ulp: float
+    nearer: Literal["baseline", "candidate", "neither"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """An op signature that yields other bits from the same inputs."""
+
+    op: str
+    signature: str
+    modules: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    steps: tuple[int, ...]
+    metrics: Metrics | None = None
+    oracle: Oracle | None = None
+    rule: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """One intervention: what was supposed, what was done and seen, how it ended."""
+
+    name: str
+    hypothesis: str
+    outcome: Outcome
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One file, or one array in a file, that both runs wrote."""
+
+    path: str
+    kind: str
+    verdict: Verdict
+    summary: str
+    metrics: Metrics | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The result of comparing two recordings: the contract for machines."""
+
+    verdict: Verdict
+    baseline: Side
+    candidate: Side
+    environment: tuple[EnvironmentDifference, ...]
+    neutral: Neutral
+    coverage: Coverage
+    tolerance: Tolerance
+    steps: tuple[Step, ...]
+    shapes: tuple[ShapeRow, ...]
+    heat: HeatMap
+    sequences: tuple[SequenceDifference, ...] = ()
+    weights_equal: bool | None = None
+    reasons: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
+    experiments: tuple[Experiment, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+    reproduce: str = ""
+    schema: Literal["forkpoint.comparison/1"] = "forkpoint.comparison/1"
