@@ -3,13 +3,18 @@
 `run` starts a program in a process group of its own, hands its output on line by line
 while keeping it in a file, and leaves nothing running behind: at the time limit, on Ctrl-C
 and when a callback raises, the whole group is killed, children included.
+
+Output is always drained, so that a program never waits for us: also when the disk is full
+(its log is then cut) or a callback has raised. A grandchild that left the group and still
+holds the pipe open is not waited for.
 """
 
 from __future__ import annotations
 
 import os
+import selectors
 import signal
-import subprocess  # noqa: S404 - this is the seam
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +27,9 @@ KILL_AFTER = 3.0
 """Seconds between asking a process group to end and killing it."""
 
 _POLL = 0.05
+_CHUNK = 64 * 1024
 _MAX_LINE = 64 * 1024
+"""A longer line reaches the listener in pieces, so memory stays bounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +37,8 @@ class Completed:
     """How a program ended.
 
     ``returncode`` is negative for a signal, as `subprocess` has it; ``timed_out`` says that
-    the time limit ended it. ``stdout`` and ``stderr`` are the files that hold its output.
+    the time limit ended it. ``stdout`` and ``stderr`` are the files that hold its output;
+    ``cut`` says that one of them is not whole, because the disk refused to take more.
     """
 
     argv: tuple[str, ...]
@@ -39,6 +47,7 @@ class Completed:
     timed_out: bool
     stdout: Path
     stderr: Path
+    cut: bool = False
 
     def tail(self, lines: int = 20) -> str:
         """The end of what the program wrote to its standard error (at most 64 KiB of it)."""
@@ -51,7 +60,11 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """What to call while a program runs: ``line(stream, text)`` per line, ``tick()`` often."""
+    """What to call while a program runs: ``line(stream, text)`` per line, ``tick()`` often.
+
+    ``line`` is called from two other threads, one for each stream; ``tick`` from the caller's.
+    Whatever they raise ends the program and comes out of `run`.
+    """
 
     line: Callable[[str, str], None] | None = None
     tick: Callable[[], None] | None = None
@@ -75,25 +88,33 @@ def run(
     logs.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with (
-        (logs / "stdout.log").open("wb") as out,
-        (logs / "stderr.log").open("wb") as err,
+        # unbuffered: a full disk shows itself at the write that hits it, not at close
+        (logs / "stdout.log").open("wb", buffering=0) as out,
+        (logs / "stderr.log").open("wb", buffering=0) as err,
         subprocess.Popen(  # noqa: S603 - argv is a list, no shell
             list(argv),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            bufsize=0,
             env=None if env is None else dict(env),
             cwd=cwd,
             start_new_session=True,
         ) as child,
     ):
-        pumps = _start_pumps(child, {"stdout": out, "stderr": err}, listener)
+        pumps = (
+            _Pump("stdout", child.stdout, out, listener.line),
+            _Pump("stderr", child.stderr, err, listener.line),
+        )
         try:
-            timed_out = _wait(child, started, timeout, listener)
+            for pump in pumps:
+                pump.start()
+            deadline = None if timeout is None else started + timeout
+            timed_out = _wait(child, deadline, pumps, listener)
         finally:
             _end_group(child)
-            for pump in pumps:
-                pump.join(timeout=KILL_AFTER)
+            _finish(pumps)
+    _raise_first(pumps)
     return Completed(
         argv=tuple(argv),
         returncode=child.returncode,
@@ -101,53 +122,126 @@ def run(
         timed_out=timed_out,
         stdout=logs / "stdout.log",
         stderr=logs / "stderr.log",
+        cut=any(pump.cut for pump in pumps),
     )
 
 
+class _Pump(threading.Thread):
+    """Copies a pipe to a file, and line by line to a callback, until its last writer is gone.
+
+    It never stops reading early: not when the file takes no more (``cut``), nor when the
+    callback raises (``error``). After `stop` it takes what is there and ends.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: IO[bytes] | None,
+        sink: IO[bytes],
+        line: Callable[[str, str], None] | None,
+    ) -> None:
+        super().__init__(daemon=True, name=f"forkpoint-{name}")
+        assert source is not None
+        self.cut = False
+        self.error: BaseException | None = None
+        self._stream = name
+        self._source = source.fileno()
+        self._sink = sink
+        self._line = line
+        self._rest = bytearray()
+        self._deadline: float | None = None
+
+    def stop(self) -> None:
+        """End soon, even if somebody keeps the pipe open."""
+        self._deadline = time.monotonic() + KILL_AFTER
+
+    def run(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._source, selectors.EVENT_READ)
+            while True:
+                ready = selector.select(timeout=_POLL)
+                if self._deadline is not None and (not ready or time.monotonic() > self._deadline):
+                    break
+                if ready:
+                    chunk = os.read(self._source, _CHUNK)
+                    if not chunk:
+                        break
+                    self._keep(chunk)
+                    self._split(chunk)
+        self._deliver(self._rest)
+
+    def _keep(self, chunk: bytes) -> None:
+        view = memoryview(chunk)
+        try:
+            while view and not self.cut:
+                view = view[self._sink.write(view) :]
+        except OSError:  # no space, or a quota: the caller learns of it from `cut`
+            self.cut = True
+
+    def _split(self, chunk: bytes) -> None:
+        if self._line is None:
+            return
+        self._rest += chunk
+        *lines, rest = self._rest.split(b"\n")
+        while len(rest) >= _MAX_LINE:
+            lines.append(rest[:_MAX_LINE])
+            rest = rest[_MAX_LINE:]
+        self._rest = rest
+        for line in lines:
+            self._deliver(line, always=True)
+
+    def _deliver(self, line: bytearray, *, always: bool = False) -> None:
+        if self._line is None or self.error is not None or not (line or always):
+            return
+        try:
+            self._line(self._stream, line.decode(errors="replace").rstrip("\r"))
+        except BaseException as error:  # noqa: BLE001 - raised again by `run`, in its thread
+            self.error = error
+
+
 def _wait(
-    child: subprocess.Popen[bytes], started: float, timeout: float | None, listener: Listener
+    child: subprocess.Popen[bytes],
+    deadline: float | None,
+    pumps: Sequence[_Pump],
+    listener: Listener,
 ) -> bool:
-    """Wait for the program's end; True where the time limit came first."""
+    """Wait for the program's end or a callback's error; True where the time limit came first."""
     while True:
         with suppress(subprocess.TimeoutExpired):
             child.wait(timeout=_POLL)
             return False
         if listener.tick:
             listener.tick()
-        if timeout is not None and time.monotonic() - started > timeout:
+        if any(pump.error for pump in pumps):
+            return False
+        if deadline is not None and time.monotonic() > deadline:
             return True
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:
     """Leave nothing of the process group running; its leader gets time to write its result."""
-    if child.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(timeout=KILL_AFTER)
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+    try:
+        if child.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=KILL_AFTER)
+    finally:  # a second Ctrl-C cuts the time to end short, and must not leave the group behind
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
 
 
-def _start_pumps(
-    child: subprocess.Popen[bytes], sinks: Mapping[str, IO[bytes]], listener: Listener
-) -> list[threading.Thread]:
-    sources = {"stdout": child.stdout, "stderr": child.stderr}
-    pumps = [
-        threading.Thread(target=_pump, args=(name, sources[name], sink, listener), daemon=True)
-        for name, sink in sinks.items()
-    ]
+def _finish(pumps: Sequence[_Pump]) -> None:
+    """Let the pumps take what is left in the pipes; then nobody uses the pipes any more."""
+    started = [pump for pump in pumps if pump.ident is not None]
+    for pump in started:
+        pump.stop()
+    for pump in started:
+        pump.join()
+
+
+def _raise_first(pumps: Sequence[_Pump]) -> None:
     for pump in pumps:
-        pump.start()
-    return pumps
-
-
-def _pump(name: str, source: IO[bytes] | None, sink: IO[bytes], listener: Listener) -> None:
-    """Copy a pipe to a file, and to the listener, until its last writer closes it."""
-    assert source is not None
-    with suppress(ValueError):  # the pipe was closed under us: the process group was killed
-        for line in iter(lambda: source.readline(_MAX_LINE), b""):
-            sink.write(line)
-            if listener.line:
-                listener.line(name, line.decode(errors="replace").rstrip("\r\n"))
+        if pump.error is not None:
+            raise pump.error
