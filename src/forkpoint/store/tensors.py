@@ -1,0 +1,117 @@
+"""Reading stored tensors out of ``tensors/*.safetensors`` as untrusted input.
+
+The safetensors library refuses a file with bytes after its last tensor. A worker that was
+killed while it wrote leaves just that, with everything before it whole, so the header (JSON
+behind its length) is read here, and each entry is checked against the file and the index.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from forkpoint.errors import RecordingError
+from forkpoint.store.dtypes import DTYPES, header_agrees
+from forkpoint.store.manifest import regular_file_size
+from forkpoint.store.rows import TensorRow
+
+_NAME = re.compile(r"[0-9]{1,12}\.safetensors")
+_LENGTH_BYTES = 8
+_MAX_HEADER = 100_000_000  # the format's own limit
+_DAMAGED = "The file is damaged. Record it again with tensors kept."
+
+
+class _Entry(msgspec.Struct):
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    data: int
+    entries: dict[str, _Entry]
+
+
+@dataclass(slots=True)
+class Shards:
+    """The shards of one recording; each header is checked and read once."""
+
+    folder: Path
+    _headers: dict[str, _Header] = field(default_factory=dict)
+
+    def load(self, tensor: TensorRow, file: str, key: str) -> NDArray[np.generic]:
+        """Read one tensor as a new array of its own dtype and shape.
+
+        Raises `RecordingError` where the file name leaves the folder, the shard is damaged, or
+        its header disagrees with the index.
+        """
+        path = self._path(file)
+        if file not in self._headers:
+            self._headers[file] = _read_header(path)
+        header = self._headers[file]
+        if key not in header.entries:
+            raise RecordingError(f"{path} holds no tensor {key[:80]!r}", hint=_DAMAGED)
+        entry = header.entries[key]
+        size = _checked_size(path, tensor, key, entry)
+        with path.open("rb") as stream:
+            stream.seek(header.data + entry.data_offsets[0])
+            data = stream.read(size)
+        if len(data) != size:
+            raise RecordingError(f"{path} ends inside tensor {key[:80]!r}", hint=_DAMAGED)
+        return np.frombuffer(data, dtype=DTYPES[tensor.dtype]).reshape(tensor.shape)
+
+    def _path(self, file: str) -> Path:
+        if not _NAME.fullmatch(file):
+            raise RecordingError(
+                f"{self.folder.parent / 'index.sqlite'} names {file[:80]!r} as a file of tensors",
+                hint="Files of tensors are named like 00000.safetensors and lie in tensors/.",
+            )
+        if self.folder.is_symlink():
+            raise RecordingError(
+                f"{self.folder} is a link", hint="Links in a recording are not followed."
+            )
+        return self.folder / file
+
+
+def _read_header(path: Path) -> _Header:
+    """The entries of a shard, each checked to lie inside the file."""
+    size = regular_file_size(path)
+    try:
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
+            text = stream.read(min(length, _MAX_HEADER))
+        raw = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        raw.pop("__metadata__", None)
+        entries = {key: msgspec.json.decode(entry, type=_Entry) for key, entry in raw.items()}
+    except (msgspec.MsgspecError, OSError, ValueError, RecursionError) as error:
+        raise RecordingError(f"{path} is not a safetensors file: {error}", hint=_DAMAGED) from error
+    data = _LENGTH_BYTES + length
+    for key, entry in entries.items():
+        start, end = entry.data_offsets
+        if not 0 <= start <= end <= size - data:
+            raise RecordingError(
+                f"{path} was cut off, or its header is wrong: tensor {key[:80]!r} lies at "
+                f"{start} to {end} of {size - data} bytes",
+                hint=_DAMAGED,
+            )
+    return _Header(data, entries)
+
+
+def _checked_size(path: Path, tensor: TensorRow, key: str, entry: _Entry) -> int:
+    start, end = entry.data_offsets
+    size = tensor.nbytes
+    assert size is not None  # `Recording.load` refuses other dtypes before
+    agrees = header_agrees(tensor.dtype, tensor.shape, (entry.dtype, entry.shape))
+    if not agrees or end - start != size:
+        raise RecordingError(
+            f"{path}: tensor {key[:80]!r} is {entry.dtype}{entry.shape} of {end - start} bytes, "
+            f"but the index says {tensor.dtype}{list(tensor.shape)} of {size} bytes",
+            hint=_DAMAGED,
+        )
+    return size
