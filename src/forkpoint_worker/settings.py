@@ -24,3 +24,84 @@ CHOICES = {
     "dtype": ("float32", "float64", "float16", "bfloat16"),
 }
 """Setting names and the values each takes; None stands for a positive integer."""
+
+
+def apply(settings):
+    """Set what the environment asks for; torch is imported here.
+
+    Raises `ValueError` where this torch release does not have the switch.
+    """
+    import torch
+
+    for name, value in settings.items():
+        switch = _SWITCHES[name]
+        try:
+            switch(torch, value)
+        except (AttributeError, RuntimeError) as error:
+            raise ValueError(
+                "setting %s=%s is not possible with torch %s: %s"
+                % (name, value, torch.__version__, error)
+            ) from error
+
+
+def _on(value):
+    return value == "on"
+
+
+def _tf32(torch, value):
+    torch.backends.cuda.matmul.allow_tf32 = _on(value)
+    torch.backends.cudnn.allow_tf32 = _on(value)
+
+
+def _sdpa(torch, value):
+    for name in ("flash", "mem_efficient", "math", "cudnn"):
+        enable = getattr(torch.backends.cuda, "enable_%s_sdp" % name, None)
+        wanted = value == ("efficient" if name == "mem_efficient" else name)
+        if enable is not None:
+            enable(wanted)
+        elif wanted:
+            raise AttributeError("it has no %s attention" % value)
+
+
+def _device(torch, value):
+    if value == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("no CUDA device is available")
+    torch.set_default_device(value)
+
+
+def _attribute(path, convert):
+    def switch(torch, value):
+        *parents, last = path.split(".")
+        owner = torch
+        for part in parents:
+            owner = getattr(owner, part)
+        getattr(owner, last)  # an unknown switch must fail, not become a new attribute
+        setattr(owner, last, convert(value))
+
+    return switch
+
+
+def _blas(torch, value):
+    torch.backends.cuda.preferred_blas_library(value)
+
+
+_SWITCHES = {
+    "threads": lambda torch, value: torch.set_num_threads(int(value)),
+    "interop_threads": lambda torch, value: torch.set_num_interop_threads(int(value)),
+    "tf32": _tf32,
+    "matmul_precision": lambda torch, value: torch.set_float32_matmul_precision(value),
+    "reduced_fp16": _attribute(
+        "backends.cuda.matmul.allow_fp16_reduced_precision_reduction", _on
+    ),
+    "reduced_bf16": _attribute(
+        "backends.cuda.matmul.allow_bf16_reduced_precision_reduction", _on
+    ),
+    "deterministic": lambda torch, value: torch.use_deterministic_algorithms(_on(value)),
+    "cudnn_benchmark": _attribute("backends.cudnn.benchmark", _on),
+    "mkldnn": lambda torch, value: torch._C._set_mkldnn_enabled(_on(value)),
+    "sdpa": _sdpa,
+    "flush_denormal": lambda torch, value: torch.set_flush_denormal(_on(value)),
+    "blas": _blas,
+    "device": _device,
+    "dtype": lambda torch, value: torch.set_default_dtype(getattr(torch, value)),
+}

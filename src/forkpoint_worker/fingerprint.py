@@ -1,0 +1,133 @@
+"""What an environment is made of, as {key: text}; keys sort into groups by their first part."""
+
+import os
+import platform
+import sys
+
+import torch
+
+_VARIABLES = (
+    "OMP_", "MKL_", "KMP_", "GOMP_", "OPENBLAS_", "CUDA_", "CUBLAS_", "CUBLASLT_", "CUDNN_",
+    "NVIDIA_", "NCCL_", "TORCH_", "PYTORCH_", "ATEN_", "DNNL_", "ONEDNN_", "XLA_", "TF32_",
+    "TOKENIZERS_PARALLELISM", "HF_", "TRANSFORMERS_",
+)  # fmt: skip
+_SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD")
+_FLAGS = (
+    "backends.cuda.matmul.allow_tf32",
+    "backends.cuda.matmul.allow_fp16_reduced_precision_reduction",
+    "backends.cuda.matmul.allow_bf16_reduced_precision_reduction",
+    "backends.cuda.matmul.allow_fp16_accumulation",
+    "backends.cudnn.allow_tf32",
+    "backends.cudnn.benchmark",
+    "backends.cudnn.deterministic",
+    "backends.cudnn.enabled",
+    "backends.mkldnn.enabled",
+)
+_CALLS = {
+    "flags.deterministic_algorithms": "are_deterministic_algorithms_enabled",
+    "flags.float32_matmul_precision": "get_float32_matmul_precision",
+    "flags.default_dtype": "get_default_dtype",
+    "threads.intra": "get_num_threads",
+    "threads.inter": "get_num_interop_threads",
+    "flags.sdpa_flash": "backends.cuda.flash_sdp_enabled",
+    "flags.sdpa_efficient": "backends.cuda.mem_efficient_sdp_enabled",
+    "flags.sdpa_math": "backends.cuda.math_sdp_enabled",
+    "flags.sdpa_cudnn": "backends.cuda.cudnn_sdp_enabled",
+    "cpu.capability": "backends.cpu.get_cpu_capability",
+    "torch.openmp": "backends.openmp.is_available",
+    "torch.mkl": "backends.mkl.is_available",
+    "flags.blas_library": "backends.cuda.preferred_blas_library",
+}
+
+
+def collect():
+    """The fingerprint of this process, as it is now."""
+    found = {
+        "python.version": platform.python_version(),
+        "python.implementation": platform.python_implementation(),
+        "system.platform": platform.platform(),
+        "system.machine": platform.machine(),
+        "cpu.model": _cpu_model(),
+        "cpu.count": str(os.cpu_count()),
+        "torch.version": torch.__version__,
+        "torch.git": str(torch.version.git_version),
+        "torch.cuda": str(torch.version.cuda),
+        "torch.config": " ".join(torch.__config__.show().split()),
+    }
+    for flag in _FLAGS:
+        _put(found, "flags." + flag.replace("backends.", ""), flag, call=False)
+    for key, path in _CALLS.items():
+        _put(found, key, path, call=True)
+    found.update(_cuda())
+    found.update(_variables())
+    found.update(_packages())
+    return found
+
+
+def attention(modules):
+    """The attention implementation of transformers models among ``modules``, if they say."""
+    found = {}
+    for name, module in modules:
+        config = getattr(module, "config", None)
+        implementation = getattr(config, "_attn_implementation", None)
+        if isinstance(implementation, str):
+            found["attention." + name] = implementation
+    return found
+
+
+def _put(found, key, path, call):
+    value = torch
+    try:
+        for part in path.split("."):
+            value = getattr(value, part)
+        found[key] = str(value() if call else value)
+    except (AttributeError, RuntimeError):  # this release or build does not have it
+        return
+
+
+def _cpu_model():
+    try:
+        with open("/proc/cpuinfo") as stream:
+            for line in stream:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"
+
+
+def _cuda():
+    if not torch.cuda.is_available():
+        return {}
+    found = {"cuda.cudnn": str(torch.backends.cudnn.version())}
+    for i in range(torch.cuda.device_count()):
+        device = torch.cuda.get_device_properties(i)
+        found["cuda.device%d" % i] = "%s, %d MiB, sm_%d%d" % (
+            device.name, device.total_memory >> 20, device.major, device.minor,
+        )  # fmt: skip
+    try:
+        with open("/proc/driver/nvidia/version") as stream:
+            found["cuda.driver"] = stream.readline().strip()
+    except OSError:
+        pass
+    return found
+
+
+def _variables():
+    return {
+        "variable." + name: value
+        for name, value in os.environ.items()
+        if name.startswith(_VARIABLES) and not any(word in name.upper() for word in _SECRET)
+    }
+
+
+def _packages():
+    """Installed distributions; from importlib.metadata, which Python 3.8 has."""
+    from importlib import metadata
+
+    found = {}
+    for distribution in metadata.distributions(path=sys.path):
+        name = distribution.metadata["Name"]
+        if name:
+            found.setdefault("package." + name.lower().replace("_", "-"), distribution.version)
+    return found

@@ -1,0 +1,133 @@
+"""Digests of tensors wherever they lie, without waiting for the device.
+
+A CPU tensor's sum is there at once. On other devices it is written to a slot of a buffer on
+that device, and `Hasher.fetch` brings all slots over in one copy a buffer, once a step.
+"""
+
+import torch
+
+from . import memory
+from .digest import Digester, finish, generic_raw, signed, weights
+from .kernels import CudaKernel, KernelUnavailable
+
+_SLOTS = 4096
+
+
+class Hasher:
+    """Hands out sums over rows (`digest`); one for a recording, made before the script runs."""
+
+    def __init__(self):
+        self._cpu = Digester()
+        self._devices = {}
+        self.methods = {"cpu": "integer dot products"}
+
+    def submit(self, tensor):
+        """The sum as an int, or a `Pending` that is one after the next `fetch`."""
+        if tensor.device.type == "cpu":
+            return self._cpu.raw(tensor)
+        device = self._devices.get(tensor.device)
+        if device is None:
+            device = self._devices[tensor.device] = self._open(tensor.device)
+        return device.submit(tensor)
+
+    def fetch(self):
+        """Bring over what is pending; the only place that waits for a device."""
+        for device in self._devices.values():
+            device.fetch()
+
+    def _open(self, device):
+        if device.type == "cuda" and torch.version.cuda:
+            try:
+                opened = _Device(device, _Launched(device))
+                self.methods[str(device)] = "one kernel a tensor"
+                return opened
+            except KernelUnavailable as error:
+                self.methods[str(device)] = "torch operations (%s)" % error
+        else:
+            self.methods[str(device)] = "torch operations"
+        return _Device(device, _Generic(device))
+
+
+class Pending:
+    """A sum that is still on its device."""
+
+    __slots__ = ("_buffer", "_slot")
+
+    def __init__(self, buffer, slot):
+        self._buffer = buffer
+        self._slot = slot
+
+    @property
+    def value(self):
+        """The sum; only after `Hasher.fetch`."""
+        return self._buffer.values[self._slot]
+
+
+def final(raw, dtype, shape):
+    """The digest from a sum that is an int or a fetched `Pending`."""
+    return finish(raw.value if isinstance(raw, Pending) else raw, dtype, shape)
+
+
+class _Buffer:
+    def __init__(self, device):
+        with torch.inference_mode(False):
+            self.slots = torch.zeros(_SLOTS, dtype=torch.int64, device=device)
+        self.used = 0
+        self.values = ()
+
+
+class _Device:
+    """The buffers of one device, and how a sum gets into a slot."""
+
+    def __init__(self, device, method):
+        self._device = device
+        self._method = method
+        self._open = []
+
+    def submit(self, tensor):
+        if not self._open or self._open[-1].used == _SLOTS:
+            self._open.append(_Buffer(self._device))
+        buffer = self._open[-1]
+        slot = buffer.used
+        buffer.used += 1
+        if tensor.numel():
+            self._method.write(tensor, buffer.slots, slot)
+        return Pending(buffer, slot)
+
+    def fetch(self):
+        for buffer in self._open:
+            buffer.values = buffer.slots[: buffer.used].tolist()
+        self._open = []  # a Pending keeps its buffer; a new step starts with zeroed slots
+
+
+class _Launched:
+    """By our own kernel, on torch's current stream."""
+
+    def __init__(self, device):
+        self._kernel = CudaKernel(device)
+        self._index = device.index
+
+    def write(self, tensor, slots, slot):
+        flat = memory.plain(tensor)
+        if flat.data_ptr() % 8:
+            flat = flat.clone(memory_format=torch.contiguous_format)
+        count = flat.numel() * flat.element_size()
+        out = slots.data_ptr() + 8 * slot
+        if torch.cuda.current_device() == self._index:
+            self._kernel.launch(flat.data_ptr(), count, out)
+        else:
+            with torch.cuda.device(self._index):
+                self._kernel.launch(flat.data_ptr(), count, out)
+
+
+class _Generic:
+    """By torch operations on the device."""
+
+    def __init__(self, device):
+        w, v = weights()
+        with torch.inference_mode(False):
+            self._w = torch.tensor([signed(n) for n in w], device=device)
+            self._v = torch.tensor([signed(n) for n in v], device=device)
+
+    def write(self, tensor, slots, slot):
+        slots[slot] = generic_raw(tensor, self._w, self._v)

@@ -1,0 +1,160 @@
+"""The digest's sum over rows as one CUDA kernel, compiled at run time.
+
+NVRTC and the driver are called through ctypes: both come with every CUDA build of torch, need
+no compiler on the machine, and one launch reads a tensor once. Where they cannot be loaded,
+`digest.generic_raw` does the same arithmetic with torch operations.
+"""
+
+import ctypes
+import glob
+import os
+import sys
+
+import torch
+
+from . import digest
+
+_SOURCE = r"""
+typedef unsigned long long u64;
+#define ROW 1024
+extern "C" __global__ void forkpoint_digest(
+    const long long* __restrict__ x, u64 words, const unsigned char* __restrict__ tail, int rest,
+    const u64* __restrict__ w, const u64* __restrict__ v, u64* __restrict__ out)
+{
+    const u64 total = words + (rest ? 1 : 0);
+    const u64 rows = (total + ROW - 1) / ROW;
+    const int lane = threadIdx.x & 31;
+    const u64 warps = (u64)gridDim.x * (blockDim.x >> 5);
+    u64 mine = 0;
+    for (u64 row = (u64)blockIdx.x * (blockDim.x >> 5) + (threadIdx.x >> 5); row < rows;
+         row += warps) {
+        const u64 start = row * ROW;
+        u64 sum = 0;
+        if (start + ROW <= words) {
+            #pragma unroll 16
+            for (int j = lane; j < ROW; j += 32) {
+                const long long a = x[start + j];
+                sum += (u64)a * w[j] + (u64)(a >> 32) * v[j];
+            }
+        } else {
+            for (int j = lane; j < ROW && start + j < total; j += 32) {
+                long long a = 0;
+                if (start + j < words) a = x[start + j];
+                else for (int k = 0; k < rest; ++k) a |= (long long)((u64)tail[k] << (8 * k));
+                sum += (u64)a * w[j] + (u64)(a >> 32) * v[j];
+            }
+        }
+        for (int step = 16; step; step >>= 1) sum += __shfl_down_sync(0xffffffffu, sum, step);
+        if (lane == 0) {
+            u64 z = sum + (row + 1) * 0x9E3779B97F4A7C15ull;
+            z = (z ^ (z >> 32)) * 0xBF58476D1CE4E5B9ull;
+            z = (z ^ (z >> 29)) * 0x94D049BB133111EBull;
+            mine += z ^ (z >> 32);
+        }
+    }
+    if (lane == 0 && mine) atomicAdd(out, mine);
+}
+"""
+_THREADS = 256
+_ROWS_PER_BLOCK = _THREADS // 32
+
+
+class KernelUnavailable(Exception):
+    """NVRTC or the driver cannot be used; the text says why."""
+
+
+class CudaKernel:
+    """The kernel, loaded for one device; raises `KernelUnavailable` where that fails."""
+
+    def __init__(self, device):
+        with torch.cuda.device(device), torch.inference_mode(False):
+            torch.zeros(1, device=device)  # makes torch's context current in this thread
+            self._blocks = torch.cuda.get_device_properties(device).multi_processor_count * 8
+            w, v = digest.weights()
+            self.w = torch.tensor([digest.signed(n) for n in w], device=device)
+            self.v = torch.tensor([digest.signed(n) for n in v], device=device)
+            self._driver = _library(["libcuda.so.1"])
+            self._function = self._load(_compile(torch.cuda.get_device_capability(device)))
+        self._args = (
+            ctypes.c_void_p(), ctypes.c_uint64(), ctypes.c_void_p(), ctypes.c_int(),
+            ctypes.c_void_p(self.w.data_ptr()), ctypes.c_void_p(self.v.data_ptr()),
+            ctypes.c_void_p(),
+        )  # fmt: skip
+        pointers = [ctypes.cast(ctypes.pointer(arg), ctypes.c_void_p) for arg in self._args]
+        self._packed = (ctypes.c_void_p * len(pointers))(*pointers)
+
+    def _load(self, image):
+        module, function = ctypes.c_void_p(), ctypes.c_void_p()
+        self._check(self._driver.cuModuleLoadData(ctypes.byref(module), image))
+        name = b"forkpoint_digest"
+        self._check(self._driver.cuModuleGetFunction(ctypes.byref(function), module, name))
+        return function
+
+    def _check(self, status):
+        if status:
+            raise KernelUnavailable("the CUDA driver answered with error %d" % status)
+
+    def launch(self, pointer, count, out):
+        """Add the sum over rows of ``count`` bytes at ``pointer`` to the word at ``out``.
+
+        Asynchronous, on torch's current stream; addresses are device addresses, ``pointer``
+        a multiple of 8. The caller's thread must have the device's context.
+        """
+        words, rest = divmod(count, 8)
+        x, n, tail, tail_count, _, _, target = self._args
+        x.value, n.value, tail.value = pointer, words, pointer + words * 8
+        tail_count.value, target.value = rest, out
+        rows = -(-count // (digest.ROW * 8))
+        grid = min(self._blocks, -(-rows // _ROWS_PER_BLOCK))
+        stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
+        self._check(
+            self._driver.cuLaunchKernel(
+                self._function, grid, 1, 1, _THREADS, 1, 1, 0, stream, self._packed, None
+            )
+        )
+
+
+def _compile(capability):
+    """The kernel as machine code for a compute capability (or as PTX for a newer one)."""
+    nvrtc = _library(_nvrtc_candidates())
+    program = ctypes.c_void_p()
+    source = _SOURCE.encode()
+    _nvrtc(nvrtc.nvrtcCreateProgram(ctypes.byref(program), source, b"digest.cu", 0, None, None))
+    arch = "%d%d" % capability
+    for option, read in (("sm_", "CUBIN"), ("compute_", "PTX")):
+        options = (ctypes.c_char_p * 1)(("--gpu-architecture=" + option + arch).encode())
+        if nvrtc.nvrtcCompileProgram(program, 1, options) == 0:
+            return _image(nvrtc, program, read)
+    raise KernelUnavailable("NVRTC cannot compile for compute capability %d.%d" % capability)
+
+
+def _image(nvrtc, program, kind):
+    size = ctypes.c_size_t()
+    _nvrtc(getattr(nvrtc, "nvrtcGet%sSize" % kind)(program, ctypes.byref(size)))
+    image = ctypes.create_string_buffer(size.value)
+    _nvrtc(getattr(nvrtc, "nvrtcGet%s" % kind)(program, image))
+    return image
+
+
+def _nvrtc(status):
+    if status:
+        raise KernelUnavailable("NVRTC answered with error %d" % status)
+
+
+def _nvrtc_candidates():
+    """Paths and names of NVRTC, the one that torch itself ships or depends on first."""
+    base = os.path.dirname(torch.__file__)
+    found = glob.glob(os.path.join(base, "lib", "libnvrtc*.so*"))
+    for folder in sys.path:
+        found += glob.glob(os.path.join(folder, "nvidia", "*", "lib", "libnvrtc.so*"))
+    names = ["libnvrtc.so"] + ["libnvrtc.so.%d" % n for n in (14, 13, 12)] + ["libnvrtc.so.11.2"]
+    return [path for path in found if "builtins" not in path and "alt" not in path] + names
+
+
+def _library(candidates):
+    for candidate in candidates:
+        try:
+            return ctypes.CDLL(candidate)
+        except OSError:
+            continue
+    raise KernelUnavailable("cannot load %s" % candidates[-1])

@@ -1,0 +1,103 @@
+"""Which tensor content lies in which memory: what has a digest is not hashed again."""
+
+import weakref
+
+from ._compat import version_of
+from .hasher import final
+
+
+class Content:
+    """One content of one tensor: its id in the index and what its digest comes from.
+
+    ``raw`` is a sum over rows (an int or a `hasher.Pending`), or None where the content has no
+    digest of its own: a view (then ``base`` is set) or uninitialised memory.
+    """
+
+    __slots__ = ("_digest", "base", "dtype", "id", "raw", "shape", "source")
+
+    def __init__(self, number, dtype, shape, source, raw, base=None):
+        self.id = number
+        self.dtype = dtype
+        self.shape = shape
+        self.source = source
+        self.raw = raw
+        self.base = base
+        self._digest = None
+
+    @property
+    def digest(self):
+        """The digest, or None; of a tensor on a device only after `Hasher.fetch`."""
+        if self._digest is None and self.raw is not None:
+            self._digest = final(self.raw, self.dtype, self.shape)
+        return self._digest
+
+
+class _Entry(weakref.ref):
+    """Dies with its tensor object, and is taken out of the tables then.
+
+    The reference is never followed: a tensor object that C++ keeps alive must not be brought
+    back by us. As long as the entry is there the memory cannot have been given to another.
+    """
+
+    __slots__ = ("content", "key", "storage", "versions")
+
+    def __new__(cls, tensor, callback, *_):
+        return super().__new__(cls, tensor, callback)
+
+    def __init__(self, tensor, callback, key, storage, content):
+        super().__init__(tensor, callback)
+        self.key = key
+        self.storage = storage
+        self.content = content
+        self.versions = ()
+
+
+class Known:
+    """Contents by memory (address, dtype, shape, strides), while it is alive and unchanged."""
+
+    def __init__(self):
+        self._entries = {}
+        self._storages = {}
+
+    def find(self, tensor):
+        """The content of the tensor if it is known, else None."""
+        entry = self._entries.get(key_of(tensor))
+        if entry is None or version_of(tensor) not in entry.versions:
+            return None
+        return entry.content
+
+    def add(self, tensor, content, mutated=False):
+        """Remember a content; ``mutated``: by an in-place op that is still under way.
+
+        Autograd counts such an op's new version only after the op's own code has returned.
+        """
+        key, storage = key_of(tensor), storage_of(tensor)
+        entry = _Entry(tensor, self._forget, key, storage, content)
+        version = version_of(tensor)
+        entry.versions = (version, version + 1) if mutated and version >= 0 else (version,)
+        self._entries[key] = entry
+        self._storages.setdefault(storage, set()).add(key)
+
+    def invalidate(self, tensor):
+        """Forget all contents in the tensor's storage: it is about to be written to."""
+        for key in self._storages.pop(storage_of(tensor), ()):
+            self._entries.pop(key, None)
+
+    def _forget(self, entry):
+        if self._entries.get(entry.key) is entry:
+            del self._entries[entry.key]
+            keys = self._storages.get(entry.storage)
+            if keys is not None:
+                keys.discard(entry.key)
+                if not keys:
+                    self._storages.pop(entry.storage, None)
+
+
+def key_of(tensor):
+    """What tells one piece of memory, read in one way, from another."""
+    return (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
+
+
+def storage_of(tensor):
+    """The address at which the tensor's storage starts."""
+    return tensor.untyped_storage().data_ptr()

@@ -1,0 +1,176 @@
+"""The worker's entry point: read the job, run the script as ``__main__``, write the result."""
+
+import json
+import os
+import runpy
+import signal
+import sys
+import time
+import traceback
+
+from . import PROTOCOL, manifest, status
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def main(inject, control):
+    """Run the job in ``control``; ends the process with the script's exit status."""
+    pid = os.getpid()
+    status.watch_faults(control)
+    signal.signal(signal.SIGTERM, _terminated)
+    sys.path.remove(inject)
+    with open(os.path.join(control, "job.json")) as stream:
+        job = json.load(stream)
+    _restore_path(job)
+    run = _Run(control, job)
+    try:
+        code = run.go()
+    except BaseException as error:
+        if os.getpid() != pid:
+            raise
+        run.fail(error)
+        code = 70
+    if os.getpid() == pid:
+        run.report(code)
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def _terminated(number, frame):  # noqa: ARG001
+    raise KeyboardInterrupt
+
+
+def _restore_path(job):
+    """What ``-I`` left out: PYTHONPATH and the user's site folder; the script's goes first."""
+    import site
+
+    extra = [path for path in job.get("sys_path") or () if path not in sys.path]
+    at = 1 if sys.path and sys.path[0] == "" else 0
+    sys.path[at:at] = extra
+    if sys.prefix == sys.base_prefix and site.ENABLE_USER_SITE is not True:
+        user = site.getusersitepackages()
+        if os.path.isdir(user) and user not in sys.path:
+            site.addsitedir(user)
+    if job.get("module"):
+        sys.path.insert(0, os.getcwd())
+
+
+class _Run:
+    def __init__(self, control, job):
+        self._control = control
+        self._job = job
+        self._clock = time.monotonic()
+        self._session = None
+        self._result = {
+            "protocol": PROTOCOL, "status": "failed", "exit_code": None, "error": None,
+            "steps": 0, "seconds": 0.0, "peak_rss": 0, "storage_full": False, "fingerprint": {},
+        }  # fmt: skip
+
+    def go(self):
+        """Do the job; the exit status of the process."""
+        if self._job.get("protocol") != PROTOCOL:
+            raise ValueError("this worker speaks protocol %d" % PROTOCOL)
+        from . import settings  # noqa: PLC0415 - torch is imported as late as this
+
+        settings.apply(self._job.get("settings") or {})
+        if self._job["kind"] == "fingerprint":
+            from . import fingerprint  # noqa: PLC0415
+
+            self._result.update(status="completed", exit_code=0)
+            self._result["fingerprint"] = fingerprint.collect()
+            return 0
+        return self._record()
+
+    def _record(self):
+        from .recorder import RecordingBroken, StopScript  # noqa: PLC0415
+        from .session import Session  # noqa: PLC0415
+
+        watcher = status.LastEvent(os.path.join(self._control, "last_event"))
+        self._session = Session(self._job["recording"], self._job, watcher)
+        self._session.start()
+        pid = os.getpid()
+        outcome, code, error = "completed", 0, None
+        try:
+            self._script()
+        except StopScript:
+            outcome = "stopped"
+        except SystemExit as end:
+            code = _exit_code(end)
+            outcome = "exited" if code else "completed"
+        except KeyboardInterrupt:
+            outcome, code = "interrupted", 130
+        except RecordingBroken as broken:
+            outcome, code, error = "failed", 70, _described(broken.__cause__)
+        except BaseException as failure:
+            outcome, code, error = "raised", 1, _described(failure)
+            traceback.print_exc()
+        if os.getpid() != pid:
+            return code
+        if self._session.recorder.error is not None and outcome != "failed":
+            outcome, code, error = "failed", 70, _described(self._session.recorder.error)
+        self._result.update(status=outcome, exit_code=code, error=error)
+        self._session.stop(outcome, error)
+        return code
+
+    def _script(self):
+        """Run the script or module as ``python`` would, in this very process."""
+        job = self._job
+        argv = list(job.get("argv") or ())
+        if job.get("module"):
+            sys.argv = [job["module"]] + argv
+            runpy.run_module(job["module"], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = [job["script"]] + argv
+            sys.path.insert(0, os.path.dirname(os.path.abspath(job["script"])))
+            runpy.run_path(job["script"], run_name="__main__")
+
+    def fail(self, error):
+        """The worker itself could not do its job."""
+        self._result.update(status="failed", exit_code=70, error=_described(error))
+        traceback.print_exc()
+
+    def report(self, code):
+        """Write ``result.json``."""
+        self._result["seconds"] = time.monotonic() - self._clock
+        self._result["peak_rss"] = _peak_rss()
+        session = self._session
+        if session is not None:
+            self._result["steps"] = session.recorder.steps
+            self._result["storage_full"] = session.recorder.storage_full
+            self._result["fingerprint"] = session.fingerprint
+        if self._result["exit_code"] is None:
+            self._result["exit_code"] = code
+        manifest.write(os.path.join(self._control, "result.json"), self._result)
+
+
+def _exit_code(end):
+    """The status that Python would exit with."""
+    if end.code is None:
+        return 0
+    if isinstance(end.code, int):
+        return end.code & 0xFF
+    print(end.code, file=sys.stderr)
+    return 1
+
+
+def _described(error):
+    """An exception as plain data; frames of the worker are left out of its traceback."""
+    frames = traceback.extract_tb(error.__traceback__)
+    shown = [frame for frame in frames if not _ours(frame.filename)] or list(frames)
+    text = "".join(traceback.format_list(shown))
+    text += "".join(traceback.format_exception_only(type(error), error))
+    return {"type": type(error).__name__, "message": str(error), "traceback": text}
+
+
+def _ours(filename):
+    name = os.path.abspath(filename)
+    return name.startswith(_HERE) or name == runpy.__file__ or filename.startswith("<frozen")
+
+
+def _peak_rss():
+    try:
+        import resource  # noqa: PLC0415
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

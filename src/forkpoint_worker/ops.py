@@ -1,0 +1,118 @@
+"""What is known of ATen ops from their schemas: arguments, what they write to, what is noise."""
+
+import torch
+
+_UNINITIALISED = frozenset(
+    "aten." + name
+    for name in (
+        "empty", "empty_like", "empty_strided", "empty_permuted", "empty_quantized", "new_empty",
+        "new_empty_strided", "resize_", "resize_as_", "_resize_output_",
+    )
+)  # fmt: skip
+
+_NESTED = 1 << 16  # slots of the tensors in a list that is one of several results
+
+_NOISE = {
+    # random-generator states that are only written where dropout is on, and unused debug masks
+    "aten._scaled_dot_product_flash_attention": frozenset((6, 7, 8)),
+    "aten._scaled_dot_product_efficient_attention": frozenset((2, 3)),
+    "aten._scaled_dot_product_cudnn_attention": frozenset((6, 7, 8)),
+    "aten._scaled_dot_product_fused_attention_overrideable": frozenset((6, 7, 8)),
+    "aten._flash_attention_forward": frozenset((2, 3, 4)),
+    "aten._efficient_attention_forward": frozenset((2, 3)),
+    "aten._cudnn_rnn": frozenset((3, 4)),
+    "aten.miopen_rnn": frozenset((3, 4)),
+}
+
+
+class Op:
+    """One overload: its name, argument names, and which arguments it writes to."""
+
+    __slots__ = ("arguments", "name", "noise", "uninitialised", "written", "written_names")
+
+    def __init__(self, func):
+        self.name = str(func)
+        base = self.name.rpartition(".")[0]
+        arguments = func._schema.arguments
+        self.arguments = [argument.name for argument in arguments]
+        written = [i for i, argument in enumerate(arguments) if _writes(argument)]
+        self.written = frozenset(written)
+        self.written_names = frozenset(self.arguments[i] for i in written)
+        self.uninitialised = base in _UNINITIALISED
+        self.noise = _NOISE.get(base, frozenset())
+
+
+def _writes(argument):
+    return argument.alias_info is not None and argument.alias_info.is_write
+
+
+class Call:
+    """One call's tensors: ``inputs`` [(name, tensor)], ``written`` tensors, its signature key."""
+
+    __slots__ = ("inputs", "key", "written")
+
+    def __init__(self, op, args, kwargs):
+        self.inputs = []
+        self.written = []
+        named = op.arguments
+        positional = tuple(
+            self._take(named[i], value, i in op.written) for i, value in enumerate(args)
+        )
+        keywords = tuple(
+            (name, self._take(name, value, name in op.written_names))
+            for name, value in kwargs.items()
+        )
+        self.key = (op.name, positional, keywords)
+
+    def _take(self, name, value, written):
+        if isinstance(value, torch.Tensor):
+            self.inputs.append((name, value))
+            if written:
+                self.written.append(value)
+            return _layout(value)
+        if isinstance(value, (list, tuple)):
+            return tuple(
+                self._take("%s[%d]" % (name, i), item, written) for i, item in enumerate(value)
+            )
+        # text, because 1, 1.0 and True are the same key to a dictionary, and -0.0 is 0.0
+        return repr(value)
+
+
+def _layout(tensor):
+    if tensor.layout is not torch.strided:
+        return (tensor.dtype, tensor.shape, str(tensor.layout))
+    return (tensor.dtype, tensor.shape, tensor.stride())
+
+
+def signature(key):
+    """A signature's text: tensors as ``float32[32,77]{77,1}``, plain values as they are."""
+    name, positional, keywords = key
+    parts = [_text(part) for part in positional]
+    parts += ["%s=%s" % (keyword, _text(part)) for keyword, part in keywords]
+    return "%s(%s)" % (name, ", ".join(parts))
+
+
+def _text(part):
+    if isinstance(part, str):
+        return part
+    if len(part) == 3 and isinstance(part[0], torch.dtype):
+        dtype = str(part[0]).rpartition(".")[2]
+        layout = part[2] if isinstance(part[2], str) else ",".join(map(str, part[2]))
+        return "%s[%s]{%s}" % (dtype, ",".join(map(str, part[1])), layout)
+    return "[%s]" % ", ".join(map(_text, part))
+
+
+def returned(value):
+    """An op's result: its tensors as [(slot, tensor)], and the text of anything else."""
+    if isinstance(value, torch.Tensor):
+        return [(0, value)], []
+    tensors, plain = [], []
+    for i, item in enumerate(value if isinstance(value, (tuple, list)) else (value,)):
+        if isinstance(item, torch.Tensor):
+            tensors.append((i, item))
+        elif isinstance(item, (list, tuple)):
+            inner = [part for part in item if isinstance(part, torch.Tensor)]
+            tensors += [(i * _NESTED + j, part) for j, part in enumerate(inner)]
+        elif item is not None:
+            plain.append(repr(item))
+    return tensors, plain

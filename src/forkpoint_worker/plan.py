@@ -1,0 +1,59 @@
+"""Which steps are recorded how finely, and which tensors are kept."""
+
+from . import schema
+
+_LEVELS = {"bare": schema.BARE, "module": schema.MODULE, "op": schema.OP}
+
+
+class Pick:
+    """What to do in one step."""
+
+    __slots__ = ("after", "level", "modules", "store_modules", "store_root", "until", "window")
+
+    def __init__(self, level, store=(), modules=None, window=None):
+        self.level = _LEVELS[level]
+        self.store_root = "root" in store
+        self.store_modules = "modules" in store
+        self.modules = None if modules is None else frozenset(modules)
+        self.window = window is not None
+        self.after, self.until = window or (None, None)
+
+    def keeps(self, path):
+        """Whether the outputs of the module at ``path`` below the root are kept."""
+        if path == "" and self.store_root:
+            return True
+        return self.store_modules and (self.modules is None or path in self.modules)
+
+
+class Plan:
+    """Picks by step number, from a job's ``plan``, or else from its ``level`` and ``steps``."""
+
+    def __init__(self, job):
+        plan = job.get("plan")
+        self._ranges = None if plan else job.get("steps")
+        if plan:
+            self._outside = None
+            self._inside = _pick(plan["default"])
+            self._named = {int(step): _pick(pick) for step, pick in plan["steps"].items()}
+        else:
+            self._outside = Pick("bare", ("root",))
+            self._inside = Pick(job.get("level") or "module", job.get("store") or ("root",))
+            self._named = {}
+
+    def pick(self, step):
+        """What to do in step ``step``."""
+        if self._ranges is not None and not any(
+            (start or 0) <= step and (stop is None or step < stop) for start, stop in self._ranges
+        ):
+            return self._outside
+        return self._named.get(step, self._inside)
+
+    @property
+    def has_ops(self):
+        """Whether any step may be recorded op by op."""
+        picks = list(self._named.values()) + [self._inside]
+        return any(pick.level == schema.OP for pick in picks)
+
+
+def _pick(data):
+    return Pick(data["level"], data.get("store") or (), data.get("modules"), data.get("window"))

@@ -1,0 +1,99 @@
+"""The other side's recording: tensors that it kept, read where they lie on disk."""
+
+import json
+import mmap
+import os
+import sqlite3
+import struct
+
+import torch
+
+from . import metrics, schema
+
+_QUERY = (
+    "SELECT e.kind, m.text, o.text, e.call, v.slot, e.id, t.digest, d.text, s.text, "
+    "st.file, st.key "
+    "FROM event e JOIN value v ON v.event = e.id AND v.role = ? "
+    "JOIN stored st ON st.tensor = v.tensor JOIN tensor t ON t.id = v.tensor "
+    "JOIN name m ON m.id = e.module LEFT JOIN name o ON o.id = e.op "
+    "JOIN name d ON d.id = t.dtype JOIN name s ON s.id = t.shape "
+    "WHERE e.step = ? AND e.inside = 1"
+)
+
+
+class Kept:
+    """One output that the reference kept."""
+
+    __slots__ = ("_place", "_shards", "digest", "dtype", "event", "shape")
+
+    def __init__(self, event, digest, layout, place, shards):
+        self.event = event
+        self.digest = digest
+        self.dtype, self.shape = layout
+        self._place = place
+        self._shards = shards
+
+    def tensor(self):
+        """The tensor, on the CPU, mapped from the file (not to be written to)."""
+        shape = [int(n) for n in self.shape.split(",")] if self.shape else []
+        return self._shards.tensor(*self._place, getattr(torch, self.dtype), shape)
+
+
+class Reference:
+    """Kept outputs by step; metrics of this side's tensors against them."""
+
+    def __init__(self, folder, tolerance):
+        path = os.path.abspath(os.path.join(folder, "index.sqlite"))
+        self._connection = sqlite3.connect(
+            "file:%s?mode=ro" % path.replace("?", "%3f").replace("#", "%23"),
+            uri=True,
+            check_same_thread=False,
+        )
+        self._shards = _Maps(os.path.join(folder, "tensors"))
+        self._limits = tolerance.get("limits") or {}
+        self._by_name = tolerance.get("outputs") or {}
+
+    def step(self, number):
+        """{(kind, module, op, call, slot): Kept} of one step."""
+        kept = {}
+        for row in self._connection.execute(_QUERY, (schema.ROLE_OUT, number)):
+            kind, module, op, call, slot, event, digest, dtype, shape, file, key = row
+            entry = Kept(event, digest, (dtype, shape), (file, key), self._shards)
+            kept[kind, module, op or "", call, slot] = entry
+        return kept
+
+    def measure(self, kept, name, tensor):
+        """Metrics as JSON text, or None where shape or dtype differ."""
+        shape = ",".join(map(str, tensor.shape))
+        dtype = str(tensor.dtype).rpartition(".")[2]
+        if (dtype, shape) != (kept.dtype, kept.shape):
+            return None
+        limits = self._by_name.get(name, self._limits.get(dtype))
+        return metrics.compare(kept.tensor(), tensor, limits)
+
+
+class _Maps:
+    """Shards, mapped into memory."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        self._open = {}
+
+    def tensor(self, file, key, dtype, shape):
+        view, entries, start = self._shard(file)
+        begin, end = entries[key]["data_offsets"]
+        if begin == end:
+            return torch.empty(shape, dtype=dtype)
+        count = (end - begin) // torch.empty(0, dtype=dtype).element_size()
+        flat = torch.frombuffer(view, dtype=dtype, count=count, offset=start + begin)
+        return flat.view(shape)
+
+    def _shard(self, file):
+        found = self._open.get(file)
+        if found is None:
+            with open(os.path.join(self._folder, os.path.basename(file)), "rb") as stream:
+                # private and writable, because torch warns of memory that cannot be written to
+                view = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+            (size,) = struct.unpack("<Q", view[:8])
+            found = self._open[file] = (view, json.loads(view[8 : 8 + size]), 8 + size)
+        return found

@@ -1,0 +1,94 @@
+"""One recording from its folder's creation to its manifest; also for use inside a process."""
+
+import contextlib
+import os
+import time
+
+from . import digest, fingerprint, manifest
+from .plan import Plan
+from .recorder import Recorder
+from .reference import Reference
+from .schema import FORMAT
+from .uncovered import Watch
+
+_GB = 1 << 30
+
+
+class Session:
+    """A recording under way. ``job`` has the keys of the protocol's ``job.json``."""
+
+    def __init__(self, folder, job, status=None, only=None):
+        os.makedirs(folder)
+        self._folder = folder
+        self._started = time.time()
+        self._clock = time.monotonic()
+        self._data = {
+            "format": FORMAT,
+            "name": job.get("name") or "",
+            "level": "plan" if job.get("plan") else job.get("level") or "module",
+            "script": job.get("script") or job.get("module") or "",
+            "argv": list(job.get("argv") or ()),
+            "settings": job.get("settings") or {},
+            "digest": {"name": digest.NAME},
+            "started": self._started,
+        }
+        self.fingerprint = fingerprint.collect()
+        self._write(complete=False, status="running", error=None)
+        reference = job.get("reference")
+        tolerance = job.get("tolerance") or {}
+        self.recorder = Recorder(
+            folder,
+            Plan(job),
+            {
+                "max_storage": job.get("max_storage", 2 * _GB),
+                "stop_after": job.get("stop_after"),
+                "reference": Reference(reference, tolerance) if reference else None,
+                "only": only,
+            },
+            status,
+        )
+        self._watch = Watch(self.recorder.uncovered)
+
+    def start(self):
+        """Begin to record."""
+        self._watch.start(on_fork=self.recorder.leave)
+        self.recorder.install()
+
+    def stop(self, status, error=None):
+        """End the recording; it is complete where the run was whole (``status``)."""
+        self._watch.stop()
+        self.recorder.uninstall()
+        self.fingerprint = dict(fingerprint.collect(), **self.recorder.attention)
+        whole = status in ("completed", "stopped") and self.recorder.error is None
+        self._write(complete=whole, status=status, error=error)
+
+    def _write(self, complete, status, error):
+        steps = self.recorder.steps if hasattr(self, "recorder") else 0
+        data = dict(
+            self._data, complete=complete, status=status, error=error, steps=steps,
+            fingerprint=self.fingerprint, seconds=time.monotonic() - self._clock,
+        )  # fmt: skip
+        if steps:
+            data["digest"]["methods"] = self.recorder.digest_methods
+        manifest.write(os.path.join(self._folder, "manifest.json"), data)
+
+
+@contextlib.contextmanager
+def record_model(model, folder, level="module", store=("root",), max_storage=2 * _GB):
+    """Record the calls of one module in this process: each outermost call of it is a step.
+
+    ``level`` is "module" or "op"; ``store`` names outputs to keep ("root", "modules").
+    Only one recording can be under way in a process.
+    """
+    job = {"level": level, "store": store, "max_storage": max_storage, "name": "this process"}
+    session = Session(os.fspath(folder), job, only=model)
+    session.start()
+    status, error = "completed", None
+    try:
+        yield session
+    except BaseException as failure:
+        status = "raised"
+        error = {"type": type(failure).__name__, "message": str(failure), "traceback": ""}
+        raise
+    finally:
+        session.stop(status, error)

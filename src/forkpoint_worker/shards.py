@@ -1,0 +1,118 @@
+"""Writing tensors as safetensors files, by the standard library alone.
+
+A shard's header has a fixed room at its start, padded with spaces as the format allows, and is
+rewritten after each step: what an earlier commit names is readable whatever happens next.
+"""
+
+import json
+import os
+import struct
+
+from . import memory
+from .digest import dtype_name
+
+SHARD_BYTES = 256 << 20
+_HEADER = 128 << 10
+_ENTRY = 400  # bytes of header that an entry may take at most
+_NAMES = {
+    "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16",
+    "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
+    "uint16": "U16", "uint32": "U32", "uint64": "U64",
+    "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2",
+}  # fmt: skip
+
+
+class Shards:
+    """The ``tensors`` folder: equal bits are stored once, up to ``limit`` bytes in all."""
+
+    def __init__(self, folder, limit):
+        os.makedirs(folder)
+        self._folder = folder
+        self._limit = limit
+        self._places = {}
+        self._shard = None
+        self._count = 0
+        self.bytes = 0
+        self.full = False
+
+    def put(self, digest, tensor):
+        """Write a tensor unless its bits are here; (file, key), or None where there is no room."""
+        tensor = memory.plain(tensor).cpu()
+        dtype = dtype_name(tensor.dtype)
+        key = "%016x.%s.%s" % (digest % (1 << 64), dtype, "x".join(map(str, tensor.shape)))
+        if key in self._places:
+            return self._places[key]
+        size = tensor.numel() * tensor.element_size()
+        if self.bytes + size > self._limit:
+            self.full = True
+            return None
+        try:
+            place = self._append(key, dtype, tensor, size)
+        except OSError:  # the disk is full: what is there stays valid, and that is said
+            self.full = True
+            return None
+        self._places[key] = place
+        self.bytes += size
+        return place
+
+    def _append(self, key, dtype, tensor, size):
+        if self._shard is None or not self._shard.fits(size):
+            self.flush()
+            self._count += 1
+            self._shard = _Shard(self._folder, "%05d.safetensors" % self._count)
+        shape = list(tensor.shape)
+        if dtype not in _NAMES:  # complex and newer dtypes: raw bytes, the index knows better
+            dtype, shape = "uint8", [size]
+        self._shard.append(key, _NAMES[dtype], shape, memory.view_bytes(tensor))
+        return self._shard.name, key
+
+    def flush(self):
+        """Make everything put so far readable."""
+        if self._shard is not None:
+            self._shard.flush()
+
+    def close(self):
+        """Flush and close the last shard."""
+        if self._shard is not None:
+            self._shard.flush()
+            self._shard.file.close()
+            self._shard = None
+
+
+class _Shard:
+    def __init__(self, folder, name):
+        self.name = name
+        self.file = open(os.path.join(folder, name), "w+b", buffering=0)  # noqa: SIM115
+        self._entries = {}
+        self._size = 0
+        self._dirty = True
+
+    def fits(self, size):
+        room = (len(self._entries) + 1) * _ENTRY < _HEADER
+        return room and (not self._entries or self._size + size <= SHARD_BYTES)
+
+    def append(self, key, dtype, shape, data):
+        start = self._size
+        self.file.seek(8 + _HEADER + start)
+        try:
+            _write_all(self.file, data)
+        except OSError:
+            self.file.truncate(8 + _HEADER + start)
+            raise
+        self._size += len(data)
+        offsets = [start, self._size]
+        self._entries[key] = {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+        self._dirty = True
+
+    def flush(self):
+        if self._dirty:
+            text = json.dumps(self._entries).encode().ljust(_HEADER)
+            self.file.seek(0)
+            _write_all(self.file, struct.pack("<Q", len(text)) + text)
+            self._dirty = False
+
+
+def _write_all(file, data):
+    view = memoryview(data)
+    while len(view):
+        view = view[file.write(view) :]

@@ -1,0 +1,85 @@
+"""Tensors and plain values in what modules take and return, with names."""
+
+import dataclasses
+import inspect
+
+import torch
+
+_PLAIN = (bool, int, float, complex, str, bytes, type(None))
+
+
+class Flat:
+    """``tensors``: [(name, tensor)]; ``plain``: ["name=value"]; ``opaque``: type names."""
+
+    __slots__ = ("opaque", "plain", "tensors")
+
+    def __init__(self):
+        self.tensors = []
+        self.plain = []
+        self.opaque = []
+
+    def add(self, name, value, depth=0):
+        """Take in a value and what it holds (tuples, lists, dicts, dataclasses)."""
+        if isinstance(value, torch.Tensor):
+            self.tensors.append((name, value))
+        elif isinstance(value, _PLAIN) or isinstance(
+            value, (torch.dtype, torch.device, torch.Size, torch.layout)
+        ):
+            self.plain.append("%s=%s" % (name, _text(value)))
+        elif depth > 8:
+            self.opaque.append(type(value).__name__)
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                self.add("%s.%s" % (name, key) if name else str(key), item, depth + 1)
+        elif isinstance(value, (tuple, list)):
+            names = getattr(value, "_fields", None)
+            for i, item in enumerate(value):
+                part = ".%s" % names[i] if names else "[%d]" % i
+                self.add((name + part).lstrip("."), item, depth + 1)
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+            for field in dataclasses.fields(value):
+                inner = getattr(value, field.name, None)
+                part = "%s.%s" % (name, field.name) if name else field.name
+                self.add(part, inner, depth + 1)
+        else:
+            self.opaque.append(type(value).__name__)
+
+
+def _text(value):
+    text = repr(value)
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+def outputs(value):
+    """A module's result, flattened; a lone tensor is called ``out``."""
+    flat = Flat()
+    flat.add("out" if isinstance(value, torch.Tensor) else "", value)
+    return flat
+
+
+class Signatures:
+    """Names of a module's arguments, from its ``forward``; looked up once a class."""
+
+    def __init__(self):
+        self._names = {}
+
+    def inputs(self, module, args, kwargs):
+        """A call's arguments, flattened and named."""
+        names = self._names.get(type(module))
+        if names is None:
+            names = self._names[type(module)] = _positional(module)
+        flat = Flat()
+        for i, value in enumerate(args):
+            flat.add(names[i] if i < len(names) else "args[%d]" % (i - len(names)), value)
+        for name, value in kwargs.items():
+            flat.add(name, value)
+        return flat
+
+
+def _positional(module):
+    try:
+        parameters = inspect.signature(module.forward).parameters.values()
+    except (TypeError, ValueError):  # a forward written in C, or a scripted one
+        return []
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [parameter.name for parameter in parameters if parameter.kind in kinds]
