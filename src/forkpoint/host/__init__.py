@@ -1,1 +1,19 @@
-"""Part of forkpoint."""
+"""Starting workers in foreign environments, and understanding how they end."""
+
+from forkpoint.host._failures import kept
+from forkpoint.host._job import Job, Level, Workload, half_open
+from forkpoint.host._result import JobResult, LastEvent, Status
+from forkpoint.host._run import Watcher, run_job
+
+__all__ = [
+    "Job",
+    "JobResult",
+    "LastEvent",
+    "Level",
+    "Status",
+    "Watcher",
+    "Workload",
+    "half_open",
+    "kept",
+    "run_job",
+]

@@ -1,0 +1,196 @@
+"""How a run ended, in words: the failure that a `JobResult` carries."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from forkpoint.errors import (
+    ForkpointError,
+    ScriptFailed,
+    WorkerCrashed,
+    WorkerFailed,
+    WorkerTimeout,
+)
+from forkpoint.host._job import Control
+from forkpoint.host._result import Answer, Status, read_last_event
+from forkpoint.host._traceback import trim
+from forkpoint.process import Completed
+from forkpoint.store import Recording
+
+TAIL_LINES = 20
+FAULT_LINES = 24
+_CRASH_HINTS = {
+    "SIGKILL": (
+        "Nobody here asked for that: the machine most likely ran out of memory. "
+        "Try a smaller batch, or fewer steps of it (--steps 0:10)."
+    ),
+    "SIGSEGV": (
+        "Native code touched memory that it must not. Run the script alone in that "
+        "environment: if it dies there too, the fault is not in the recording."
+    ),
+    "SIGILL": "The wheel was built for a CPU with other instructions: try another torch build.",
+    "SIGXFSZ": "A file grew past the size limit of this shell (ulimit -f), or the disk is full.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One ended run, as the functions below look at it."""
+
+    name: str
+    control: Control
+    completed: Completed
+    timeout: float | None
+    recording: Path | None
+
+
+def classify(run: Run, answer: Answer | None) -> tuple[Status, WorkerFailed | None]:
+    """The status of a run, and its failure where it has one."""
+    if run.completed.timed_out:
+        return "timed_out", _timed_out(run)
+    if answer is None:
+        return "crashed", _crashed(run)
+    if answer.status == "raised":
+        return "raised", _raised(run, answer)
+    if answer.status == "exited" and answer.exit_code:
+        return "exited", _exited(run, answer)
+    if answer.status == "interrupted":
+        return "interrupted", _interrupted(run)
+    if answer.status == "failed":
+        return "failed", _worker_failed(run, answer)
+    return answer.status, None
+
+
+def _timed_out(run: Run) -> WorkerTimeout:
+    return WorkerTimeout(
+        f"{run.name}: the script did not end within {run.timeout:g} seconds and was stopped "
+        f"({_place(run)}).",
+        hint=_paragraphs("Give it more time with --timeout, or fewer steps.", _aftermath(run)),
+    )
+
+
+def _raised(run: Run, answer: Answer) -> ScriptFailed:
+    if answer.error is None:
+        return ScriptFailed(f"{run.name}: the script raised an exception.", hint=_aftermath(run))
+    error = answer.error
+    return ScriptFailed(
+        _paragraphs(
+            f"{run.name}: the script raised {error.type}: {error.message}".rstrip(": "),
+            _indent(trim(error.traceback)),
+        ),
+        hint=_paragraphs(
+            "The script, not forkpoint, ended the run: make it pass in that environment first.",
+            _aftermath(run),
+        ),
+    )
+
+
+def _exited(run: Run, answer: Answer) -> ScriptFailed:
+    return ScriptFailed(
+        _paragraphs(
+            f"{run.name}: the script ended itself with exit status {answer.exit_code}.",
+            _stderr(run),
+        ),
+        hint=_paragraphs(
+            "The script, not forkpoint, ended the run. Does it miss arguments? "
+            "They go behind --, as in: encode.py -- --batch-size 32",
+            _aftermath(run),
+        ),
+    )
+
+
+def _interrupted(run: Run) -> WorkerCrashed:
+    return WorkerCrashed(
+        f"{run.name}: the script was told to end ({_place(run)}).",
+        hint=_paragraphs("Somebody sent it SIGTERM or SIGINT. Run it again.", _aftermath(run)),
+    )
+
+
+def _worker_failed(run: Run, answer: Answer) -> WorkerFailed:
+    error = answer.error
+    text = f"{error.type}: {error.message}" if error else "no reason given"
+    return WorkerFailed(
+        _paragraphs(
+            f"{run.name}: the recorder itself failed ({_place(run)}): {text}",
+            _indent(error.traceback) if error else "",
+        ),
+        hint=_paragraphs(
+            "This is a fault of forkpoint or of its environment, not of the script. "
+            "'forkpoint doctor' checks the usual causes; please report what it does not find.",
+            _aftermath(run),
+        ),
+    )
+
+
+def _crashed(run: Run) -> WorkerCrashed:
+    code = run.completed.returncode
+    cause = (
+        f"was killed by {signal_name(-code)}"
+        if code < 0
+        else f"ended with status {code} and without a word (os._exit, or an abort in native code)"
+    )
+    return WorkerCrashed(
+        _paragraphs(
+            f"{run.name}: the script's process {cause} ({_place(run)}).",
+            _fault(run.control),
+            _stderr(run),
+        ),
+        hint=_paragraphs(
+            _CRASH_HINTS.get(signal_name(-code), "") if code < 0 else "", _aftermath(run)
+        ),
+    )
+
+
+def signal_name(number: int) -> str:
+    """``SIGSEGV`` for 11; ``signal 77`` for a number without a name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _place(run: Run) -> str:
+    event = read_last_event(run.control.last_event)
+    return "before the first recorded event" if event is None else f"last event: {event}"
+
+
+def _fault(control: Control) -> str:
+    """What `faulthandler` saw, without the worker's own frames."""
+    if not control.fault_log.is_file():
+        return ""
+    lines = trim(control.fault_log.read_text(errors="replace")).strip().splitlines()
+    if len(lines) > FAULT_LINES:
+        lines = [*lines[:FAULT_LINES], f"... {len(lines) - FAULT_LINES} more lines"]
+    return _indent("\n".join(lines))
+
+
+def _stderr(run: Run) -> str:
+    tail = run.completed.tail(TAIL_LINES).strip("\n")
+    return _paragraphs("The end of its standard error:", _indent(tail)) if tail.strip() else ""
+
+
+def _aftermath(run: Run) -> str:
+    """What was kept, and where the logs are."""
+    return f"{kept(run.recording)} Its output is in {run.control.folder}."
+
+
+def kept(recording: Path | None) -> str:
+    """One sentence on what a run that failed has left behind."""
+    if recording is None or not recording.exists():
+        return "Nothing was recorded."
+    try:
+        with Recording.open(recording) as opened:
+            steps = len(opened.steps())
+    except ForkpointError as error:
+        return f"What was recorded cannot be read ({error.message})"
+    return f"{steps} step{'' if steps == 1 else 's'} recorded until then are kept in {recording}."
+
+
+def _indent(text: str) -> str:
+    return "\n".join(f"  {line}".rstrip() for line in text.strip("\n").splitlines())
+
+
+def _paragraphs(*parts: str) -> str:
+    return "\n".join(part for part in parts if part)
