@@ -1,0 +1,182 @@
+"""Project settings: ``forkpoint.toml``, or ``[tool.forkpoint]`` in ``pyproject.toml``."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from forkpoint.environments.spec import (
+    EnvironmentSpec,
+    checked,
+    parse_python,
+    parse_requirement,
+    parse_setting,
+    parse_tokens,
+)
+from forkpoint.errors import UsageError
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
+_UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What a project's file says; None or empty where it says nothing.
+
+    ``with_requirements`` is its ``with``; ``max_storage`` and ``max_cache`` are bytes,
+    ``timeout`` is seconds; ``path`` is the file, or None where none was found.
+    """
+
+    path: Path | None = None
+    environments: dict[str, EnvironmentSpec] = field(default_factory=dict)
+    with_requirements: tuple[str, ...] = ()
+    tolerance: str | None = None
+    max_storage: int | None = None
+    max_cache: int | None = None
+    timeout: float | None = None
+
+
+class _Table(msgspec.Struct, forbid_unknown_fields=True, rename="kebab"):
+    """The top level of the file."""
+
+    environments: dict[str, Any] = {}
+    with_: list[str] = msgspec.field(name="with", default_factory=list)
+    tolerance: str | None = None
+    max_storage: int | str | None = None
+    max_cache: int | str | None = None
+    timeout: float | None = None
+
+
+class _EnvironmentTable(msgspec.Struct, forbid_unknown_fields=True, rename="kebab"):
+    """``[environments.NAME]``."""
+
+    requirements: list[str] = []
+    python: str | None = None
+    variables: dict[str, str] = {}
+    settings: dict[str, str | int | bool] = {}
+
+
+def load_config(start: Path) -> Config:
+    """Read the nearest project file at or above the folder ``start``.
+
+    In one folder ``forkpoint.toml`` goes before ``pyproject.toml``, and the latter counts
+    only with a ``[tool.forkpoint]`` table. Relative paths in a file are relative to its
+    folder. Raises `UsageError`, which names the file and the key.
+    """
+    folder = start.absolute()
+    for candidate in (folder, *folder.parents):
+        found = _own_file(candidate / "forkpoint.toml") or _pyproject(candidate / "pyproject.toml")
+        if found:
+            return found
+    return Config()
+
+
+def parse_size(value: int | str) -> int:
+    """Bytes of ``"20GB"`` (decimal), ``"512 MiB"`` (binary) or a plain number."""
+    if isinstance(value, str):
+        match = _SIZE.fullmatch(value.strip())
+        if not match:
+            raise UsageError(
+                f"{value!r} is not a size", hint="Write a number and a unit, as in 20GB or 512MiB."
+            )
+        number, unit, binary = match.groups()
+        return int(float(number) * (1024 if binary else 1000) ** _UNITS[unit.upper()])
+    if value < 0:
+        raise UsageError(f"{value} is not a size", hint="A size is 0 or more bytes.")
+    return value
+
+
+def _own_file(path: Path) -> Config | None:
+    return _config(path, _read(path)) if path.is_file() else None
+
+
+def _pyproject(path: Path) -> Config | None:
+    if not path.is_file():
+        return None
+    table = _read(path).get("tool", {}).get("forkpoint")
+    return None if table is None else _config(path, table)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as stream:
+            return tomllib.load(stream)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}", hint="Correct that line.") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _config(path: Path, data: object) -> Config:
+    table = _convert(data, _Table, str(path))
+    try:
+        return Config(
+            path=path,
+            environments={
+                name: _environment(path, name, value) for name, value in table.environments.items()
+            },
+            with_requirements=tuple(parse_requirement(r, base=path.parent) for r in table.with_),
+            tolerance=table.tolerance,
+            max_storage=None if table.max_storage is None else parse_size(table.max_storage),
+            max_cache=None if table.max_cache is None else parse_size(table.max_cache),
+            timeout=table.timeout,
+        )
+    except UsageError as error:
+        raise UsageError(f"{path}: {error.message}", hint=error.hint) from None
+
+
+def _environment(path: Path, name: str, value: object) -> EnvironmentSpec:
+    if isinstance(value, str):
+        return parse_tokens(name, value, base=path.parent)
+    table = _convert(value, _EnvironmentTable, f"[environments.{name}]")
+    try:
+        settings = {key: parse_setting(key, _word(v)) for key, v in table.settings.items()}
+        python = table.python and parse_python(table.python, base=path.parent)
+        requirements = [parse_requirement(text, base=path.parent) for text in table.requirements]
+    except UsageError as error:
+        raise UsageError(f"[environments.{name}]: {error.message}", hint=error.hint) from None
+    return checked(
+        EnvironmentSpec(
+            name=name,
+            requirements=tuple(dict.fromkeys(requirements)),
+            python=python,
+            variables=table.variables,
+            settings=settings,
+        )
+    )
+
+
+def _word(value: str | int | bool) -> str:
+    """TOML has booleans and numbers where a token has words."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value)
+
+
+def _convert(data: object, kind: type[_T], where: str) -> _T:
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        known = [one.encode_name for one in msgspec.structs.fields(kind)]  # type: ignore[arg-type]
+        raise _explained(str(error), where, known) from None
+
+
+def _explained(text: str, where: str, known: list[str]) -> UsageError:
+    """msgspec's error in the words of the file: which key, and what was meant."""
+    unknown = re.search(r"unknown field `([^`]*)`", text)
+    if unknown:
+        near = get_close_matches(unknown[1], known, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"The keys are {', '.join(known)}."
+        return UsageError(f"{where}: unknown key {unknown[1]!r}", hint=hint)
+    place = re.search(r" - at `\$\.?([^`]*)`", text)
+    key = f" key {place[1]!r}:" if place and place[1] else ""
+    problem = text.partition(" - at ")[0].replace("`", "")
+    problem = problem.replace("object", "table").replace("array", "list")
+    return UsageError(f"{where}:{key} {problem}", hint="Correct the value.")

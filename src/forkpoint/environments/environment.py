@@ -1,0 +1,47 @@
+"""An environment that is ready to run something."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from forkpoint.environments.spec import EnvironmentSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """A spec, and the interpreter that fulfils it.
+
+    ``python`` is the absolute path of the interpreter to start; ``lock`` has a line
+    ``name==version`` (or ``name @ url``) for each package installed, sorted; ``key`` names
+    the content: equal keys have equal interpreters and packages. ``notes`` are whole
+    sentences that a user should see once.
+    """
+
+    name: str
+    spec: EnvironmentSpec
+    python: Path
+    key: str
+    lock: tuple[str, ...]
+    variables: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def packages(self) -> dict[str, str]:
+        """Version, or URL, of each package by name."""
+        found: dict[str, str] = {}
+        for line in self.lock:
+            name, separator, rest = line.partition("==")
+            if not separator:
+                name, _, rest = line.partition(" @ ")
+            found[name] = rest
+        return found
+
+    def describe(self) -> dict[str, str]:
+        """What of this environment belongs into a fingerprint, as ``key: text``."""
+        return {
+            **{f"package.{name}": version for name, version in self.packages.items()},
+            **{f"variable.{name}": value for name, value in self.variables.items()},
+            **{f"setting.{name}": value for name, value in self.settings.items()},
+        }
