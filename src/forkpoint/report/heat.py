@@ -1,0 +1,105 @@
+"""The heat map as the page's script reads it: compact, capped, numbers and names only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from forkpoint.model import Comparison, HeatCell, HeatMap
+from forkpoint.report import words
+
+MAX_STEPS = 2000
+MAX_MODULES = 300
+MAX_NAME = 300
+
+IDENTICAL, MEASURED, UNMEASURED, ABSENT = "imda"
+"""One letter for each cell; the page's script knows the same letters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeatData:
+    """Columns of the map: ``states[i]`` has one letter a module for step ``steps[i]``.
+
+    ``max_abs`` and ``max_ulp`` hold the measured cells only, in the order in which they come.
+    """
+
+    modules: tuple[str, ...]
+    steps: tuple[int, ...]
+    inputs: tuple[str, ...]
+    states: tuple[str, ...]
+    max_abs: tuple[float, ...]
+    max_ulp: tuple[int | None, ...]
+
+
+def heat_data(comparison: Comparison) -> HeatData:
+    """The first `MAX_STEPS` steps and `MAX_MODULES` modules of the map."""
+    heat = comparison.heat
+    rows = [row[:MAX_MODULES] for row in heat.cells[:MAX_STEPS]]
+    measured = [cell for row in rows for cell in row if letter(cell) == MEASURED]
+    by_index = {step.index: step for step in comparison.steps}
+    shown = heat.steps[:MAX_STEPS]
+    return HeatData(
+        modules=tuple(_name(name, comparison) for name in heat.modules[:MAX_MODULES]),
+        steps=shown,
+        inputs=tuple(words.step_shapes(by_index[i]) if i in by_index else "" for i in shown),
+        states=tuple("".join(letter(cell) for cell in row) for row in rows),
+        max_abs=tuple(cell.max_abs for cell in measured if cell.max_abs is not None),
+        max_ulp=tuple(cell.max_ulp for cell in measured),
+    )
+
+
+def letter(cell: HeatCell) -> str:
+    """The state of a cell in one letter."""
+    if cell.state == "identical":
+        return IDENTICAL
+    if cell.state == "absent":
+        return ABSENT
+    return UNMEASURED if cell.max_abs is None else MEASURED
+
+
+def heat_summary(heat: HeatMap) -> str:
+    """The whole map in words, for those who cannot see it."""
+    cells = [cell for row in heat.cells for cell in row]
+    letters = [letter(cell) for cell in cells]
+    differ = letters.count(MEASURED) + letters.count(UNMEASURED)
+    text = (
+        f"{words.counted(len(heat.modules), 'module')} in "
+        f"{words.counted(len(heat.steps), 'step')}: {words.counted(differ, 'call')} returned "
+        f"other bits, {letters.count(IDENTICAL):,} identical ones"
+    )
+    if letters.count(UNMEASURED):
+        text += f"; the size of {letters.count(UNMEASURED):,} differences was not measured"
+    return text + _largest(heat) + "."
+
+
+def heat_note(heat: HeatMap) -> str:
+    """What the map leaves out, or an empty text."""
+    steps = heat.omitted_steps + max(0, len(heat.steps) - MAX_STEPS)
+    modules = heat.omitted_modules + max(0, len(heat.modules) - MAX_MODULES)
+    left = [
+        words.counted(many, noun) for many, noun in ((steps, "step"), (modules, "module")) if many
+    ]
+    return f"Not drawn: {' and '.join(left)}, to keep this page light." if left else ""
+
+
+def _largest(heat: HeatMap) -> str:
+    found = max(_measured(heat), default=None)
+    if found is None:
+        return ""
+    size, i, j = found
+    where = words.shorten(words.module(heat.modules[-j], ""), words.LONG_NAME)
+    return f"; the largest difference is {words.number(size)}, in {where}, step {heat.steps[-i]}"
+
+
+def _measured(heat: HeatMap) -> Iterable[tuple[float, int, int]]:
+    """Measured cells as (size, step, module), counted from the end: the first of equals wins."""
+    for i, row in enumerate(heat.cells):
+        for j, cell in enumerate(row):
+            if cell.max_abs is not None:
+                yield cell.max_abs, len(heat.steps) - i, len(heat.modules) - j
+
+
+def _name(path: str, comparison: Comparison) -> str:
+    roots = {step.module for step in comparison.steps}
+    root = next(iter(roots)) if len(roots) == 1 else ""
+    return words.shorten(words.module(path, root), MAX_NAME)

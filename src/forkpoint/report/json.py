@@ -1,0 +1,65 @@
+"""The comparison as JSON: the contract for machines, written and read back by msgspec."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import msgspec
+
+from forkpoint.errors import UsageError
+from forkpoint.model import SCHEMA, Comparison
+
+_AGAIN = "Write it again with `forkpoint diff BASELINE CANDIDATE --format json`."
+
+
+def to_json(comparison: Comparison, *, indent: int = 2) -> bytes:
+    """UTF-8 JSON with a final newline; ``indent`` 0 gives a single line."""
+    encoded = msgspec.json.encode(comparison)
+    return (msgspec.json.format(encoded, indent=indent) if indent else encoded) + b"\n"
+
+
+def from_json(data: bytes | str) -> Comparison:
+    """Read what `to_json` wrote; unknown fields are ignored.
+
+    Raises `UsageError` that names the place where the data is not what the schema asks for.
+    """
+    try:
+        comparison = msgspec.json.decode(data, type=Comparison)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"This is not a {SCHEMA} result: {error}.", hint=_AGAIN) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"This is not JSON: {error}.", hint=_AGAIN) from error
+    _check_heat(comparison)
+    return comparison
+
+
+def json_schema() -> dict[str, object]:
+    """JSON Schema (draft 2020-12) of what `to_json` writes, made from the model's classes."""
+    (root,), definitions = msgspec.json.schema_components([Comparison])
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:forkpoint:comparison:1",
+        "title": SCHEMA,
+        **root,
+        "$defs": definitions,
+    }
+    # to plain JSON types: what is returned is equal to what a file of it reads back as
+    return cast("dict[str, object]", msgspec.json.decode(msgspec.json.encode(schema)))
+
+
+def _check_heat(comparison: Comparison) -> None:
+    """The one invariant that a schema cannot state: the heat map is a full grid."""
+    heat = comparison.heat
+    if len(heat.cells) != len(heat.steps):
+        raise UsageError(
+            f"The heat map is damaged: {len(heat.steps)} steps and {len(heat.cells)} rows "
+            "- at `$.heat.cells`.",
+            hint=_AGAIN,
+        )
+    for i, row in enumerate(heat.cells):
+        if len(row) != len(heat.modules):
+            raise UsageError(
+                f"The heat map is damaged: {len(heat.modules)} modules and {len(row)} cells "
+                f"- at `$.heat.cells[{i}]`.",
+                hint=_AGAIN,
+            )

@@ -1,0 +1,116 @@
+"""A compact summary for an issue tracker: GitHub's Markdown, safe against names as markup."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from forkpoint.model import Comparison
+from forkpoint.report import words
+from forkpoint.report.summary import (
+    fork_groups,
+    headline,
+    row_fork,
+    sentences,
+    verdict_counts,
+)
+
+MAX_ROWS = 20
+MAX_NAME = 100
+
+_ACTIVE = re.compile(r"([\\`*_{}\[\]<>#!|~&$])")
+# these act on the rendered text: people are notified, issues and pages are linked
+_LINKING = re.compile(r"(@|#|://|www\.)")
+
+
+def to_markdown(comparison: Comparison) -> str:
+    """Headline, findings and tables; whole sections are left out where they are empty."""
+    parts = [
+        f"### forkpoint: {_escape(headline(comparison))}",
+        "\n".join(f"- {_escape(sentence)}" for sentence in sentences(comparison)),
+        *_tables(comparison),
+    ]
+    if comparison.reproduce:
+        parts.append(f"To see this again:\n\n{_code_block(words.plain(comparison.reproduce))}")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _tables(comparison: Comparison) -> Iterator[str]:
+    yield _table(
+        "First forks, among the events recorded",
+        ("steps", "operator", "module", "max abs", "max ULP"),
+        [
+            (
+                words.ranges(group.steps, limit=6),
+                words.operator(group.fork.op) if group.fork.op else "not recorded",
+                words.module(group.fork.module, group.root),
+                words.number(group.max_abs),
+                words.count(group.max_ulp),
+            )
+            for group in fork_groups(comparison.steps)
+        ],
+    )
+    yield _table(
+        "Steps by input shape",
+        ("input shape", "steps", "verdict", "first fork", "max abs", "max ULP"),
+        list(_shape_rows(comparison)),
+    )
+    yield _table(
+        "What differs between the environments",
+        ("", comparison.baseline.name, comparison.candidate.name),
+        [
+            (entry.key, entry.baseline or "not there", entry.candidate or "not there")
+            for entry in comparison.environment
+        ],
+    )
+    yield _table(
+        "Ran, and could not be seen",
+        ("environment", "what", "detail", "times"),
+        [(u.side, u.kind, u.detail, words.count(u.count)) for u in comparison.coverage.uncovered],
+    )
+
+
+def _shape_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
+    by_index = {step.index: step for step in comparison.steps}
+    for row in sorted(comparison.shapes, key=lambda row: (row.module, row.shapes)):
+        fork = row_fork(row, by_index)
+        yield (
+            words.shapes(row.shapes),
+            words.count(len(row.steps)),
+            verdict_counts(row.verdicts),
+            words.fork_name(fork) if fork else "",
+            "" if row.max_abs is None else words.number(row.max_abs),
+            "" if row.max_ulp is None else words.count(row.max_ulp),
+        )
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return ""
+    lines = [
+        f"**{title}**",
+        "",
+        _row(columns),
+        _row(["---"] * len(columns), escape=False),
+        *(_row(row) for row in rows[:MAX_ROWS]),
+    ]
+    if len(rows) > MAX_ROWS:
+        lines += ["", f"… {len(rows) - MAX_ROWS:,} more rows; `--format json` has all"]
+    return "\n".join(lines)
+
+
+def _row(cells: Iterable[str], *, escape: bool = True) -> str:
+    spelled = (_escape(words.shorten(cell, MAX_NAME)) if escape else cell for cell in cells)
+    return f"| {' | '.join(spelled)} |"
+
+
+def _escape(text: str) -> str:
+    """Backslashes before whatever Markdown acts on; mentions and bare URLs stay plain text."""
+    return _LINKING.sub(r"\1<!-- -->", _ACTIVE.sub(r"\\\1", words.plain(text)))
+
+
+def _code_block(text: str) -> str:
+    """A fenced block whose fence is longer than any run of backticks in the text."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}sh\n{text}\n{fence}"

@@ -1,0 +1,368 @@
+"""What a comparison says, in whole sentences; every format starts with these.
+
+Nothing here claims more than was recorded: a fork is "the first among the events recorded",
+what was not measured is said to be so, and different inputs are named before any arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from forkpoint.model import Comparison, Fork, Metrics, ShapeRow, Side, Step, Verdict
+from forkpoint.report.words import (
+    LONG_NAME,
+    VERDICTS,
+    count,
+    counted,
+    every,
+    module,
+    number,
+    operator,
+    place,
+    plain,
+    ranges,
+    shorten,
+)
+
+_DIFFERING = frozenset({Verdict.DIVERGENT, Verdict.WITHIN_TOLERANCE})
+_SAID_BY_COUNTS = _DIFFERING | {Verdict.IDENTICAL}
+"""Verdicts whose headline counts steps; the headline of any other is its first premise."""
+
+
+def headline(comparison: Comparison) -> str:
+    """The verdict, what it counts, and the first fork, in two or three sentences."""
+    return " ".join((verdict_sentence(comparison), *lead_sentences(comparison)))
+
+
+def verdict_sentence(comparison: Comparison) -> str:
+    """The verdict in plain words and what it counts."""
+    say = {
+        Verdict.IDENTICAL: _identical,
+        Verdict.WITHIN_TOLERANCE: _within,
+        Verdict.DIVERGENT: _divergent,
+    }.get(comparison.verdict, _premise)
+    return plain(f"{VERDICTS[comparison.verdict]}: {say(comparison)}")
+
+
+def lead_sentences(comparison: Comparison) -> tuple[str, ...]:
+    """The first fork, where the verdict is one about numbers."""
+    if comparison.verdict not in _DIFFERING:
+        return ()
+    return tuple(plain(sentence) for sentence in fork_sentences(comparison))
+
+
+def sentences(comparison: Comparison) -> tuple[str, ...]:
+    """What is found beyond the headline: premises first, then sizes, then what it rests on."""
+    said = 0 if comparison.verdict in _SAID_BY_COUNTS else 1
+    found = (
+        *premises(comparison)[said:],
+        *_so_far(comparison),
+        *_sizes(comparison),
+        *_by_shape(comparison),
+        neutral_sentence(comparison),
+        coverage_sentence(comparison),
+    )
+    return tuple(plain(sentence) for sentence in found)
+
+
+def premises(comparison: Comparison) -> tuple[str, ...]:
+    """What must be known before the numbers: early ends, inputs, weights, op sequences."""
+    found = (
+        *_ended_early(comparison),
+        *_inputs(comparison.steps),
+        *_weights(comparison),
+        *_sequences(comparison),
+        *_unrepeatable(comparison),
+        *comparison.reasons,
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def fork_sentences(comparison: Comparison) -> tuple[str, ...]:
+    """Where the steps fork: the commonest place for ops, and for modules where no op is known."""
+    forked = [step for step in comparison.steps if step.fork]
+    by_op = [step for step in forked if step.fork and step.fork.kind == "op"]
+    by_module = [step for step in forked if step.fork and step.fork.kind == "module"]
+    parts: list[str] = []
+    if by_op:
+        parts.append(_fork_groups(by_op, "operator that differs", len(forked)))
+    if by_module:
+        parts.append(_fork_groups(by_module, "module that returns other bits", len(forked)))
+    return tuple(parts)
+
+
+def neutral_sentence(comparison: Comparison) -> str:
+    """Whether recording changed the numbers."""
+    neutral = comparison.neutral
+    lead = {
+        True: "Recording did not change the numbers",
+        False: "Recording changed the numbers, so nothing here is reliable",
+        None: "Whether recording changes the numbers was not checked",
+    }[neutral.equal]
+    return f"{lead}: {_sentence(neutral.evidence)}" if neutral.evidence else f"{lead}."
+
+
+def coverage_sentence(comparison: Comparison) -> str:
+    """How much was recorded, and how finely."""
+    coverage = comparison.coverage
+    op_level = coverage.op_level_steps
+    text = f"Compared {counted(coverage.steps, 'step')} and {counted(coverage.events, 'event')}"
+    if len(op_level) == coverage.steps:
+        text += "; every step was recorded operator by operator"
+    elif op_level:
+        text += f"; {counted(len(op_level), 'step')} recorded operator by operator"
+        text += f" ({'step' if len(op_level) == 1 else 'steps'} {ranges(op_level, limit=6)})"
+    else:
+        text += "; no step was recorded operator by operator"
+    text += f"; tensors measured in {counted(len(coverage.measured_steps), 'step')}."
+    if coverage.uncovered:
+        text += f" {counted(len(coverage.uncovered), 'thing')} that ran could not be seen."
+    return text
+
+
+def differing(steps: Iterable[Step]) -> list[Step]:
+    """The steps whose numbers differ in at least one bit."""
+    return [step for step in steps if step.verdict in _DIFFERING]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForkGroup:
+    """The steps whose fork lies in one place; ``measured`` holds the metrics at hand there."""
+
+    fork: Fork
+    root: str
+    steps: tuple[int, ...]
+    measured: tuple[Metrics, ...]
+
+    @property
+    def max_abs(self) -> float | None:
+        """The largest difference at the fork, or None where nothing was measured."""
+        return max((metrics.max_abs for metrics in self.measured), default=None)
+
+    @property
+    def max_ulp(self) -> int | None:
+        """The largest ULP distance at the fork."""
+        return max((m.max_ulp for m in self.measured if m.max_ulp is not None), default=None)
+
+    @property
+    def equal_fraction(self) -> float | None:
+        """The smallest share of equal values at the fork."""
+        return min((metrics.equal_fraction for metrics in self.measured), default=None)
+
+
+def fork_groups(steps: Iterable[Step]) -> tuple[ForkGroup, ...]:
+    """Forks by place: those of operators first, then the commonest."""
+    places: dict[tuple[str, ...], list[tuple[Fork, Step]]] = {}
+    for step in steps:
+        if step.fork:
+            key = (step.module, step.fork.module, step.fork.op or "", step.fork.kind)
+            places.setdefault(key, []).append((step.fork, step))
+    groups = [
+        ForkGroup(
+            fork=members[0][0],
+            root=members[0][1].module,
+            steps=tuple(step.index for _, step in members),
+            measured=tuple(fork.metrics for fork, _ in members if fork.metrics),
+        )
+        for members in places.values()
+    ]
+    return tuple(sorted(groups, key=lambda g: (g.fork.kind != "op", -len(g.steps), g.steps[0])))
+
+
+def fork_order(steps: Iterable[Step]) -> list[Step]:
+    """The steps that fork; those recorded op by op first, as they say most."""
+    forked = [step for step in steps if step.fork]
+    return sorted(forked, key=lambda step: (step.fork is None or step.fork.kind != "op", step.index))
+
+
+def row_fork(row: ShapeRow, by_index: Mapping[int, Step]) -> Fork | None:
+    """The fork that speaks for a row of the table by shape: an op's before a module's."""
+    steps = fork_order(by_index[index] for index in row.steps if index in by_index)
+    return steps[0].fork if steps else None
+
+
+def verdict_counts(verdicts: Mapping[str, int]) -> str:
+    """``divergent``, or where a group disagrees ``divergent 3, identical 1``."""
+    spelled = {VERDICTS[Verdict(name)]: many for name, many in verdicts.items() if many}
+    if len(spelled) == 1:
+        return next(iter(spelled))
+    return ", ".join(f"{name} {many:,}" for name, many in spelled.items())
+
+
+def side_label(side: Side, role: str) -> str:
+    """``baseline 'old'``."""
+    return f"{role} '{side.name}'"
+
+
+def _identical(comparison: Comparison) -> str:
+    steps = comparison.coverage.steps
+    return f"in {every(steps, 'step')}, every event recorded has the same bits."
+
+
+def _within(comparison: Comparison) -> str:
+    differ = len(differing(comparison.steps))
+    return (
+        f"{differ:,} of {counted(len(comparison.steps), 'step')} differ in bits, "
+        f"all of them within the tolerance '{comparison.tolerance.name}'."
+    )
+
+
+def _divergent(comparison: Comparison) -> str:
+    verdicts = Counter(step.verdict for step in comparison.steps)
+    beyond, within = verdicts[Verdict.DIVERGENT], verdicts[Verdict.WITHIN_TOLERANCE]
+    total = counted(len(comparison.steps), "step")
+    if not within:
+        return f"{beyond:,} of {total} differ."
+    return (
+        f"{beyond + within:,} of {total} differ, {beyond:,} of them beyond "
+        f"the tolerance '{comparison.tolerance.name}'."
+    )
+
+
+def _premise(comparison: Comparison) -> str:
+    found = premises(comparison)
+    if found:
+        return _lower_first(found[0])
+    return {
+        Verdict.NOT_COMPARABLE: "the two runs did not do the same work.",
+        Verdict.NOT_REPEATABLE: "one environment disagrees with itself.",
+    }.get(comparison.verdict, "at least one run did not reach its end.")
+
+
+def _ended_early(comparison: Comparison) -> Iterator[str]:
+    sides = ((comparison.baseline, "baseline"), (comparison.candidate, "candidate"))
+    if comparison.verdict is Verdict.INCOMPLETE:
+        for side, role in sides:
+            if side.status not in ("completed", "stopped"):
+                yield (
+                    f"The run of {side_label(side, role)} ended early ({side.status}) "
+                    f"after {counted(side.steps, 'step')}."
+                )
+    if comparison.baseline.steps != comparison.candidate.steps:
+        yield (
+            f"{side_label(comparison.baseline, 'Baseline')} made "
+            f"{counted(comparison.baseline.steps, 'step')}, "
+            f"{side_label(comparison.candidate, 'candidate')} made {comparison.candidate.steps:,}."
+        )
+
+
+def _inputs(steps: tuple[Step, ...]) -> Iterator[str]:
+    unequal = [step for step in steps if any(not entry.equal for entry in step.inputs)]
+    if unequal:
+        names = dict.fromkeys(
+            entry.name for step in unequal for entry in step.inputs if not entry.equal
+        )
+        listed = ", ".join(shorten(name, LONG_NAME) for name in list(names)[:4]) + (", …" if len(names) > 4 else "")
+        yield (
+            f"The inputs already differ in {len(unequal):,} of {counted(len(steps), 'step')} "
+            f"({listed}): nothing after them can be blamed on the environment."
+        )
+
+
+def _weights(comparison: Comparison) -> Iterator[str]:
+    if comparison.weights_equal is False:
+        yield "The weights differ: the two runs did not compute with the same model."
+
+
+def _sequences(comparison: Comparison) -> Iterator[str]:
+    if not comparison.sequences:
+        return
+    affected = len({entry.step for entry in comparison.sequences})
+    first = comparison.sequences[0]
+    where = shorten(module(first.module, ""), LONG_NAME)
+    yield (
+        f"The operator sequence differs in {counted(affected, 'step')}, first in step "
+        f"{first.step}, in {where}: "
+        f"{_ops('baseline', first.only_baseline)}, {_ops('candidate', first.only_candidate)}. "
+        "That is another program, not other arithmetic."
+    )
+
+
+def _ops(role: str, names: tuple[str, ...]) -> str:
+    if not names:
+        return f"nothing only in {role}"
+    listed = ", ".join(shorten(operator(name), LONG_NAME) for name in names[:3])
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return f"only in {role} {listed}{more}"
+
+
+def _unrepeatable(comparison: Comparison) -> Iterator[str]:
+    unstable = [s.index for s in comparison.steps if s.verdict is Verdict.NOT_REPEATABLE]
+    if unstable:
+        which = ranges(unstable, limit=6)
+        steps = counted(len(unstable), "step")
+        yield f"An environment disagrees with itself in {steps} (by number: {which})."
+
+
+def _fork_groups(steps: list[Step], noun: str, forked: int) -> str:
+    """``The first NOUN, among the events recorded, is X (9 of 12 steps) or Y (3 steps).``"""
+    groups = Counter(place(step.fork, step.module) for step in steps if step.fork)
+    total = len(steps)
+    if len(groups) == 1:
+        scope = every(total, "step") if total == forked else counted(total, "step")
+        named = f"{next(iter(groups))} ({scope})"
+    else:
+        common = groups.most_common(3)
+        named = ", ".join(f"{name} ({counted(many, 'step')})" for name, many in common)
+        if len(groups) > len(common):
+            named += f" and {counted(len(groups) - len(common), 'other place')}"
+    if total < forked and "module" in noun:
+        return f"Where operators were not recorded, the first {noun} is {named}."
+    return f"The first {noun}, among the events recorded, is {named}."
+
+
+def _so_far(comparison: Comparison) -> Iterator[str]:
+    """Where a run ended early: what the steps that both made show."""
+    if comparison.verdict is Verdict.INCOMPLETE and comparison.steps:
+        differ = len(differing(comparison.steps))
+        made = every(len(comparison.steps), "step")
+        yield f"Of {made} that both runs made, {differ:,} differ."
+        yield from fork_sentences(comparison)
+
+
+def _sizes(comparison: Comparison) -> Iterator[str]:
+    measured = [
+        (output.metrics, step)
+        for step in comparison.steps
+        for output in step.outputs
+        if output.metrics and not output.metrics.bit_equal
+    ]
+    if not measured:
+        return
+    largest, step = max(measured, key=lambda pair: pair[0].max_abs)
+    ulps = [metrics.max_ulp for metrics, _ in measured if metrics.max_ulp is not None]
+    text = f"The largest difference in an output is {number(largest.max_abs)} (step {step.index})"
+    if ulps:
+        text += f"; the largest ULP distance is {count(max(ulps))}"
+    yield f"{text}."
+    nonfinite = sum(metrics.nonfinite_mismatches for metrics, _ in measured)
+    if nonfinite:
+        yield (
+            f"{counted(nonfinite, 'output value')} became NaN or infinite on one side only; "
+            "differences count finite pairs."
+        )
+
+
+def _by_shape(comparison: Comparison) -> Iterator[str]:
+    if comparison.verdict not in _DIFFERING:
+        return
+    same = {Verdict.IDENTICAL.value}
+    whole = [row for row in comparison.shapes if set(row.verdicts) <= same]
+    part = len(comparison.shapes) - len(whole)
+    if whole and part:
+        yield (
+            f"It depends on the input: {part:,} of {counted(len(comparison.shapes), 'shape')} "
+            f"differ, {len(whole):,} are identical."
+        )
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _lower_first(text: str) -> str:
+    """Lower the first letter of our own sentences; never touch a name in capitals."""
+    starts = ("The ", "An ", "Baseline ")
+    return text[0].lower() + text[1:] if text.startswith(starts) else text

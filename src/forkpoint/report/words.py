@@ -1,0 +1,151 @@
+"""How single facts are spelled in every format: operators, modules, shapes, numbers, text.
+
+All text of a comparison may come from a foreign script, so `plain` goes over everything
+that a person gets to see; escaping for a markup language is the formats' own task.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from forkpoint.model import Fork, Metrics, Step, Verdict
+
+VERDICTS = {
+    Verdict.IDENTICAL: "identical",
+    Verdict.WITHIN_TOLERANCE: "within tolerance",
+    Verdict.DIVERGENT: "divergent",
+    Verdict.NOT_COMPARABLE: "not comparable",
+    Verdict.NOT_REPEATABLE: "not repeatable",
+    Verdict.INCOMPLETE: "incomplete",
+}
+
+NOT_MEASURED = "not measured"
+LONG_NAME = 100
+"""Characters of a name within a sentence; tables and JSON have the rest."""
+
+_OPERATOR = re.compile(r"\w+\.\w+\.\w+", re.ASCII)
+_BIDI = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_UNSAFE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+def plain(text: str) -> str:
+    r"""Text on one line that no terminal or browser acts on: control characters as ``\x1b``.
+
+    Direction marks are spelled out too: they could make one name look like another.
+    """
+    if text.isprintable() and text.isascii():
+        return text
+    return "".join(_visible(character) for character in text)
+
+
+def _visible(character: str) -> str:
+    if character in _BIDI or unicodedata.category(character) in _UNSAFE:
+        return character.encode("unicode_escape").decode("ascii")
+    return character
+
+
+def shorten(text: str, limit: int) -> str:
+    """`plain` text of at most ``limit`` characters; the middle goes, as ends tell names apart."""
+    text = plain(text)
+    if len(text) <= limit:
+        return text
+    head = (limit - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
+
+
+def operator(op: str) -> str:
+    """``aten.addmm.default`` as PyTorch spells it, ``aten::addmm``; other overloads are kept."""
+    if not _OPERATOR.fullmatch(op):
+        return op
+    namespace, rest = op.split(".", 1)
+    return f"{namespace}::{rest.removesuffix('.default')}"
+
+
+def module(path: str, root: str) -> str:
+    """A module's path below the root; the root itself goes by its class name."""
+    return path or root or "the model itself"
+
+
+def place(fork: Fork, root: str) -> str:
+    """``aten::addmm in pooler.dense``, or the module alone where no op is known."""
+    where = shorten(module(fork.module, root), LONG_NAME)
+    return f"{shorten(operator(fork.op), LONG_NAME)} in {where}" if fork.op else where
+
+
+def shape(sizes: Sequence[int]) -> str:
+    """``32×61``; a tensor without dimensions is a ``scalar``."""
+    return "×".join(str(size) for size in sizes) or "scalar"
+
+
+def shapes(many: Iterable[Sequence[int]]) -> str:
+    """Several shapes, each once, in order: a model's ids, mask and types share one."""
+    return ", ".join(dict.fromkeys(shape(sizes) for sizes in many)) or "no tensors"
+
+
+def step_shapes(step: Step) -> str:
+    """The input shapes of a step."""
+    return shapes(entry.shape for entry in step.inputs)
+
+
+def number(value: float | None) -> str:
+    """Three significant digits without padding: ``3.58e-7``, ``0.25``, ``0``."""
+    if value is None:
+        return NOT_MEASURED
+    text = f"{value:.3g}"
+    mantissa, exponent_mark, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent_mark else text
+
+
+def count(value: int | None) -> str:
+    """An integer with separators: ``1,988``."""
+    return NOT_MEASURED if value is None else f"{value:,}"
+
+
+def counted(value: int, noun: str) -> str:
+    """``1 step``, ``12 steps``."""
+    return f"{value:,} {noun}" + ("" if value == 1 else "s")
+
+
+def every(total: int, noun: str) -> str:
+    """``all 12 steps``; of one thing, ``the only step``."""
+    return f"the only {noun}" if total == 1 else f"all {counted(total, noun)}"
+
+
+def percent(fraction: float) -> str:
+    """A share that is 0% or 100% only where it is exactly that."""
+    if fraction in (0.0, 1.0):
+        return f"{fraction:.0%}"
+    return f"{min(max(fraction * 100, 0.01), 99.99):.2f}%"
+
+
+def ranges(numbers: Iterable[int], *, limit: int = 12) -> str:
+    """``0–3, 7, 9–11``; after ``limit`` ranges the rest is counted."""
+    runs: list[list[int]] = []
+    for value in sorted(set(numbers)):
+        if runs and value == runs[-1][1] + 1:
+            runs[-1][1] = value
+        else:
+            runs.append([value, value])
+    shown = [str(a) if a == b else f"{a}–{b}" for a, b in runs[:limit]]
+    left = sum(b - a + 1 for a, b in runs[limit:])
+    return ", ".join(shown) + (f" and {left:,} more" if left else "")
+
+
+def difference(metrics: Metrics | None) -> str:
+    """The size of a difference in one phrase."""
+    if metrics is None:
+        return NOT_MEASURED
+    parts = [f"max abs {number(metrics.max_abs)}"]
+    if metrics.max_ulp is not None:
+        parts.append(f"max {metrics.max_ulp:,} ULP")
+    parts.append(f"{percent(metrics.equal_fraction)} of values equal")
+    if metrics.nonfinite_mismatches:
+        parts.append(f"{metrics.nonfinite_mismatches:,} NaN or infinity on one side")
+    return ", ".join(parts)
+
+
+def fork_name(fork: Fork) -> str:
+    """The shortest name of a fork: its operator, or else its module."""
+    return operator(fork.op) if fork.op else fork.module or "the model itself"
