@@ -71,7 +71,8 @@ def build(
         )
     interpreter = _interpreter(spec, cache)
     reachability = Reachability(cache.root)
-    candidates = reachability.candidates(check_backend(torch_backend))
+    wanted = check_backend(torch_backend)
+    candidates = reachability.candidates(wanted)
     for number, backend in enumerate(candidates, start=1):
         last = number == len(candidates)
         recipe = _Recipe(spec=spec, interpreter=interpreter, backend=backend, patient=last)
@@ -82,7 +83,7 @@ def build(
             if last:
                 raise _failure(spec, str(error)) from None
         else:
-            note = reachability.fallback_note(torch_backend, backend)
+            note = reachability.fallback_note(wanted, backend)
             return _environment(spec, cache, built, note)
     raise AssertionError("there is always a backend to try")
 

@@ -250,12 +250,13 @@ class EnvironmentCache:
 
     def _entry(self, path: Path) -> CacheEntry:
         space = disk.usage(path)
+        used = _modified(path / "used")
         return CacheEntry(
             key=path.name,
             path=path,
             size=space.freed,
             shared=space.shared,
-            last_used=_modified(path / "used") or _modified(path) or 0.0,
+            last_used=used if used is not None else _modified(path) or 0.0,
             in_use=self._in_use(path.name) or _is_held(self._lock_file(path.name)),
             built=self.built(path.name),
         )

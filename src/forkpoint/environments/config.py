@@ -124,8 +124,8 @@ def _config(path: Path, data: object) -> Config:
             },
             with_requirements=tuple(parse_requirement(r, base=path.parent) for r in table.with_),
             tolerance=table.tolerance,
-            max_storage=None if table.max_storage is None else parse_size(table.max_storage),
-            max_cache=None if table.max_cache is None else parse_size(table.max_cache),
+            max_storage=_size("max-storage", table.max_storage),
+            max_cache=_size("max-cache", table.max_cache),
             timeout=table.timeout,
         )
     except UsageError as error:
@@ -151,6 +151,13 @@ def _environment(path: Path, name: str, value: object) -> EnvironmentSpec:
             settings=settings,
         )
     )
+
+
+def _size(key: str, value: int | str | None) -> int | None:
+    try:
+        return None if value is None else parse_size(value)
+    except UsageError as error:
+        raise UsageError(f"key {key!r}: {error.message}", hint=error.hint) from None
 
 
 def _word(value: str | int | bool) -> str:

@@ -83,6 +83,8 @@ def find_interpreters(memo: Path | None = None) -> tuple[Interpreter, ...]:
         if tuple(learned[mark][:2]) >= OLDEST:
             major, minor, patch = learned[mark]
             found.add(Interpreter((major, minor, patch), path))
+    # a start that failed may succeed next time (a busy machine): it is not remembered
+    learned = {mark: version for mark, version in learned.items() if any(version)}
     if memo is not None and learned != known:
         with suppress(OSError):  # only costs time on the next call
             write_atomically(memo, json.dumps(learned).encode())

@@ -83,7 +83,7 @@ def parse_spec(text: str, *, base: Path | None = None) -> EnvironmentSpec:
     `UsageError`, which names the token, says what is wrong and suggests what was meant.
     """
     name, separator, tokens = text.partition("=")
-    if not separator:
+    if not separator or tokens.startswith("="):
         raise UsageError(f"--env {text!r} gives no name to the environment", hint=_EXAMPLE)
     return parse_tokens(name.strip(), tokens, base=base)
 
@@ -233,6 +233,8 @@ def _suggest(key: str, value: str) -> str:
         return f"Did you mean {near[0]}={value}?"
     if value[:1].isdigit():
         return f"A requirement takes two equals signs: {key}=={value}"
+    if value[:1] in ("<", ">"):
+        return f"The comparison is spelled the other way around: {key}{value[0]}={value[1:]}"
     return f"The settings are {', '.join(CHOICES)}; variables are upper case."
 
 

@@ -6,6 +6,7 @@ GB) on a Linux machine without an NVIDIA GPU, and the configured index everywher
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -35,8 +36,13 @@ IMPATIENT = {"UV_HTTP_TIMEOUT": "10", "UV_HTTP_CONNECT_TIMEOUT": "3", "UV_HTTP_R
 
 
 def check_backend(value: str) -> str:
-    """The same value; raises `UsageError` where it is none that can be meant."""
-    if value in (AUTO, CPU, INDEX) or re.fullmatch(r"cu\d{2,3}", value):
+    """The value in force: for ``auto``, uv's own UV_TORCH_BACKEND has a say.
+
+    Raises `UsageError` where it is none that can be meant.
+    """
+    if value == AUTO:
+        value = os.environ.get("UV_TORCH_BACKEND", AUTO)
+    if value in (AUTO, CPU, INDEX) or re.fullmatch(r"cu\d{2,3}|rocm[\d.]+|xpu", value):
         return value
     raise UsageError(
         f"--torch-backend {value!r} is not known",
