@@ -58,7 +58,7 @@ class RecordingBuilder:
             "argv": ["--batch-size", "32"],
             "settings": {"threads": "1"},
             "fingerprint": {"torch": "2.9.1"},
-            "digest": "test",
+            "digest": {"name": "test"},
             "error": None,
             "started": "2026-11-23T20:00:00",
             "seconds": 1.5,

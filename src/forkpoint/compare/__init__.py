@@ -1,1 +1,25 @@
-"""Part of forkpoint."""
+"""Comparing two recordings: alignment, metrics, forks, verdicts."""
+
+from forkpoint.compare.diff import Context, diff, environment_differences
+from forkpoint.compare.metrics import compare_arrays
+from forkpoint.compare.neutral import check_neutral, unrepeatable_steps
+from forkpoint.compare.plan import Pick, Plan, second_pass
+from forkpoint.compare.tolerances import PRESETS, limits_for, parse_tolerance
+from forkpoint.compare.verdicts import SEVERITY, worst
+
+__all__ = [
+    "PRESETS",
+    "SEVERITY",
+    "Context",
+    "Pick",
+    "Plan",
+    "check_neutral",
+    "compare_arrays",
+    "diff",
+    "environment_differences",
+    "limits_for",
+    "parse_tolerance",
+    "second_pass",
+    "unrepeatable_steps",
+    "worst",
+]

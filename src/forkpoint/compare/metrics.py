@@ -257,12 +257,17 @@ def _digit_counts(b: Array, c: Array, shift: int, prefix: int) -> NDArray[np.int
     counts = np.zeros(1 << _DIGIT, dtype=np.int64)
     for start in range(0, b.size, _CHUNK):
         part = slice(start, start + _CHUNK)
-        finite = np.isfinite(b[part].astype(np.float64)) & np.isfinite(c[part].astype(np.float64))
+        finite = _finite(b[part]) & _finite(c[part])
         shifted = _ulps(b[part], c[part], finite)[finite] >> np.uint64(shift)
         here = shifted[(shifted >> np.uint64(_DIGIT)) == np.uint64(prefix)]
         digits = (here & np.uint64((1 << _DIGIT) - 1)).astype(np.int64)
         counts += np.bincount(digits, minlength=1 << _DIGIT)
     return counts
+
+
+def _finite(x: Array) -> Bools:
+    with np.errstate(invalid="ignore"):  # converting a NaN of eight bits
+        return np.isfinite(x.astype(np.float64))
 
 
 def _worst(total: _Total, b: Array, c: Array, shape: tuple[int, ...]) -> Worst | None:

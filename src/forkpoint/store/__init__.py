@@ -1,7 +1,7 @@
 """Reading recordings as untrusted input."""
 
 from forkpoint.store.dtypes import DTYPES
-from forkpoint.store.manifest import Limits, Manifest, ScriptError
+from forkpoint.store.manifest import Digest, Limits, Manifest, ScriptError
 from forkpoint.store.recording import Recording
 from forkpoint.store.rows import (
     EventColumns,
@@ -15,6 +15,7 @@ from forkpoint.store.rows import (
 
 __all__ = [
     "DTYPES",
+    "Digest",
     "EventColumns",
     "EventRow",
     "Limits",

@@ -27,6 +27,13 @@ class ScriptError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """How digests were made: recordings whose digests have other names cannot be compared."""
+
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """The tolerance that a recording's metrics were measured with (see `model.Tolerance`)."""
 
@@ -52,7 +59,7 @@ class Manifest:
     settings: dict[str, str | int | float | bool | None] = field(default_factory=dict)
     steps: int | None = None
     fingerprint: dict[str, str] = field(default_factory=dict)
-    digest: str = ""
+    digest: Digest = Digest()
     error: ScriptError | None = None
     started: str | float | None = None
     seconds: float | None = None

@@ -1,0 +1,153 @@
+"""The first event of a step that differs although what it was given is equal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forkpoint.compare.measure import Measured, Measurer
+from forkpoint.compare.pairing import Pairing, StepEvents, View
+from forkpoint.model import Fork, Metrics
+from forkpoint.store import Recording, TensorRow, ValueRow
+from forkpoint_worker.schema import BARE, KIND_MODULE, KIND_OP, ROLE_IN
+
+_MAX_VIEWS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A fork, and what it rests on.
+
+    ``proven`` says that one op with the same arguments and equal inputs gave other bits, so
+    that the cause is that op whatever else the sequences do.
+    """
+
+    fork: Fork
+    proven: bool
+
+
+class ForkFinder:
+    """Finds forks, given the aligned events of a step."""
+
+    def __init__(self, pairing: Pairing, measurer: Measurer) -> None:
+        self._pairing = pairing
+        self._a, self._b = pairing.a, pairing.b
+        self._measurer = measurer
+
+    def find(self, step: int, events: StepEvents) -> Found | None:
+        """The fork of a step whose outputs differ; None where only its outputs were recorded."""
+        if self._pairing.level(step) == BARE:
+            return None
+        pairs = events.alignment.pairs[events.differs]
+        if not len(pairs):
+            return None
+        kinds = self._a.columns.kind[events.a[pairs[:, 0]]]
+        for at in np.flatnonzero(kinds == KIND_OP):
+            found = self._op_fork(step, events, pairs[at])
+            if found.fork.inputs_equal:
+                return found
+        return self._first(step, events, pairs, kinds)
+
+    def _first(
+        self, step: int, events: StepEvents, pairs: NDArray[np.int64], kinds: NDArray[np.int8]
+    ) -> Found:
+        """No op has equal inputs: the first op that differs, else the first module."""
+        ops = np.flatnonzero(kinds == KIND_OP)
+        if len(ops):
+            return self._op_fork(step, events, pairs[ops[0]])
+        one, two = int(events.a[pairs[0, 0]]), int(events.b[pairs[0, 1]])
+        fork = self._fork(step, events, (one, two), int(pairs[0, 0]))
+        return Found(fork, False)
+
+    def _op_fork(self, step: int, events: StepEvents, pair: NDArray[np.int64]) -> Found:
+        at = int(pair[0])
+        places = int(events.a[at]), int(events.b[int(pair[1])])
+        signatures = tuple(
+            view.recording.text(int(view.columns.signature[place]))
+            for view, place in zip((self._a, self._b), places, strict=True)
+        )
+        fork = self._fork(step, events, places, at)
+        return Found(fork, fork.inputs_equal is True and signatures[0] == signatures[1])
+
+    def _fork(self, step: int, events: StepEvents, places: tuple[int, int], at: int) -> Fork:
+        event = self._a.recording.event(places[0])
+        root = self._pairing.rows(step)[0].module
+        outputs = self._measurer.outputs(*places)
+        is_op = event.kind == KIND_OP
+        return Fork(
+            kind="op" if is_op else "module",
+            module=event.module or root if is_op else self._a.label(places[0], root),
+            op=event.op if is_op else None,
+            event=event.id,
+            inputs_equal=self._inputs_equal(places) if is_op else None,
+            signature=event.signature or None,
+            after=self._last_identical(events, at, root),
+            shapes=tuple(output.baseline.tensor.shape for output in outputs),
+            dtypes=tuple(output.baseline.tensor.dtype for output in outputs),
+            metrics=_largest(outputs),
+        )
+
+    def _last_identical(self, events: StepEvents, at: int, root: str) -> str | None:
+        """The last module call that ended with equal digests before an event."""
+        before = events.alignment.pairs[:, 0] < at
+        same = events.alignment.pairs[before & ~events.differs, 0]
+        places = events.a[same]
+        columns = self._a.columns
+        modules = places[(columns.kind[places] == KIND_MODULE) & columns.hashed[places]]
+        return self._a.label(int(modules[-1]), root) if len(modules) else None
+
+    def _inputs_equal(self, places: tuple[int, int]) -> bool | None:
+        """Whether an op's inputs are equal on both sides; None where that is not known."""
+        one, two = (
+            _inputs(view, place) for view, place in zip((self._a, self._b), places, strict=True)
+        )
+        if len(one) != len(two):
+            return False
+        known = [
+            equal_content(self._a.recording, x.tensor, self._b.recording, y.tensor)
+            for x, y in zip(one, two, strict=True)
+        ]
+        if False in known:
+            return False
+        return None if None in known else True
+
+
+def equal_content(one: Recording, a: TensorRow, two: Recording, b: TensorRow) -> bool | None:
+    """Whether two tensors hold the same; a view that was not hashed stands for its base.
+
+    None where that is not known: only one of them is hashed, or the views are laid out
+    differently.
+    """
+    if (a.dtype, a.shape) != (b.dtype, b.shape):
+        return False
+    if a.digest is not None and b.digest is not None:
+        return a.digest == b.digest
+    if a.digest is not None or b.digest is not None or a.stride != b.stride:
+        return None
+    bases = _base(one, a), _base(two, b)
+    if bases[0] is None or bases[1] is None:
+        return None
+    return bases[0].digest == bases[1].digest
+
+
+def _base(recording: Recording, tensor: TensorRow) -> TensorRow | None:
+    """The hashed tensor that a view shares memory with."""
+    for _ in range(_MAX_VIEWS):  # a damaged index may go round in circles
+        if tensor.digest is not None:
+            return tensor
+        if tensor.base is None:
+            return None
+        tensor = recording.tensor(tensor.base)
+    return None
+
+
+def _inputs(view: View, place: int) -> list[ValueRow]:
+    values = view.recording.values(int(view.columns.id[place]))
+    return [value for value in values if value.role == ROLE_IN]
+
+
+def _largest(outputs: tuple[Measured, ...]) -> Metrics | None:
+    measured = [output.metrics for output in outputs if output.metrics]
+    return max(measured, key=lambda m: (m.nonfinite_mismatches > 0, m.max_abs), default=None)

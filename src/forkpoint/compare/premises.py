@@ -1,0 +1,137 @@
+"""What must be equal before numbers are compared: root module, weights, inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from itertools import zip_longest
+
+from forkpoint.compare.pairing import Pairing
+from forkpoint.model import StepInput
+from forkpoint.store import TensorRow, ValueRow
+from forkpoint_worker.schema import KIND_INPUT, KIND_WEIGHTS, ROLE_IN
+
+_SHOWN = 3
+
+
+class Premises:
+    """Inputs and weights of every step, on both sides."""
+
+    def __init__(self, pairing: Pairing) -> None:
+        self._pairing = pairing
+        self._inputs = tuple(
+            view.recording.values_of_kind(KIND_INPUT) for view in (pairing.a, pairing.b)
+        )
+        self._weights: dict[tuple[int | None, int | None], str | None] = {}
+
+    def reason(self, step: int) -> str | None:
+        """Why the step cannot be compared, as a whole sentence; None where it can."""
+        one, two = self._pairing.rows(step)
+        if one.module != two.module:
+            return (
+                f"Step {step} called {one.module} in the baseline, {two.module} in the candidate."
+            )
+        return self._weights_reason(step) or self._inputs_reason(step)
+
+    def inputs(self, step: int) -> tuple[StepInput, ...]:
+        """The tensors that the step was called with, as the baseline has them."""
+        one, two = self._input_values(step)
+        return tuple(
+            StepInput(
+                name=a.name,
+                shape=a.tensor.shape,
+                dtype=a.tensor.dtype,
+                equal=b is not None and same_tensor(a.tensor, b.tensor),
+            )
+            for a, b in zip_longest(one, two)
+            if a is not None
+        )
+
+    @cached_property
+    def weights_equal(self) -> bool | None:
+        """Whether all weights recorded on both sides are equal; None where there are none."""
+        found = [
+            self._pairing.a.digest(a) == self._pairing.b.digest(b)
+            for step in self._pairing.steps
+            for a, b in [(self._pairing.a.weights.get(step), self._pairing.b.weights.get(step))]
+            if a is not None and b is not None
+        ]
+        return all(found) if found else None
+
+    def _input_values(self, step: int) -> tuple[tuple[ValueRow, ...], tuple[ValueRow, ...]]:
+        one, two = (
+            values.get(int(view.columns.id[view.inputs[step]]), ()) if step in view.inputs else ()
+            for view, values in zip((self._pairing.a, self._pairing.b), self._inputs, strict=True)
+        )
+        return one, two
+
+    def _inputs_reason(self, step: int) -> str | None:
+        a, b = self._pairing.a, self._pairing.b
+        if a.digest(a.inputs.get(step)) == b.digest(b.inputs.get(step)):
+            return None
+        one, two = self._input_values(step)
+        if len(one) != len(two):
+            return (
+                f"Step {step} was called with {len(one)} tensors in the baseline, "
+                f"{len(two)} in the candidate."
+            )
+        unequal = [
+            _difference(x, y)
+            for x, y in zip(one, two, strict=True)
+            if not same_tensor(x.tensor, y.tensor)
+        ]
+        what = _some(unequal) if unequal else "a value that is no tensor"
+        return f"Step {step} had other inputs: {what}."
+
+    def _weights_reason(self, step: int) -> str | None:
+        places = self._pairing.a.weights.get(step), self._pairing.b.weights.get(step)
+        if places not in self._weights:
+            self._weights[places] = self._compare_weights(*places)
+        found = self._weights[places]
+        module = self._pairing.rows(step)[0].module
+        return found and f"The weights of {module} differ: {found}."
+
+    def _compare_weights(self, one: int | None, two: int | None) -> str | None:
+        a, b = self._pairing.a, self._pairing.b
+        if one is None or two is None or a.digest(one) == b.digest(two):
+            return None
+        sides = [
+            {
+                value.name: value
+                for value in view.recording.values(int(view.columns.id[place]))
+                if value.role == ROLE_IN
+            }
+            for view, place in ((a, one), (b, two))
+        ]
+        assert a.columns.kind[one] == KIND_WEIGHTS
+        unequal = [
+            name
+            for name in dict.fromkeys([*sides[0], *sides[1]])
+            if name not in sides[0]
+            or name not in sides[1]
+            or not same_tensor(sides[0][name].tensor, sides[1][name].tensor)
+        ]
+        return f"{_some(unequal)} ({len(unequal)} of {len(sides[0])})"
+
+
+def same_tensor(one: TensorRow, two: TensorRow) -> bool:
+    """Whether two hashed tensors have the same bits, dtype and shape."""
+    return one.digest is not None and one.digest == two.digest
+
+
+def describe(tensor: TensorRow) -> str:
+    """``float32[2, 3]``."""
+    return f"{tensor.dtype}{list(tensor.shape)}"
+
+
+def _difference(one: ValueRow, two: ValueRow) -> str:
+    name = one.name or "the only one"
+    if describe(one.tensor) == describe(two.tensor):
+        return f"{name} ({describe(one.tensor)})"
+    return f"{name} ({describe(one.tensor)} and {describe(two.tensor)})"
+
+
+def _some(names: Iterable[str]) -> str:
+    known = list(names)
+    more = len(known) - _SHOWN
+    return ", ".join(known[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,140 @@
+"""From what differs to a verdict, for one step and for the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from forkpoint.compare.forks import ForkFinder, Found
+from forkpoint.compare.measure import Measured, Measurer
+from forkpoint.compare.pairing import Pairing, StepEvents
+from forkpoint.compare.premises import Premises
+from forkpoint.model import Fork, Step, StepOutput, Tolerance, Verdict
+from forkpoint.store import ValueRow
+from forkpoint_worker.schema import COMPLETE, RAISED
+
+SEVERITY = (
+    Verdict.IDENTICAL,
+    Verdict.WITHIN_TOLERANCE,
+    Verdict.NOT_COMPARABLE,
+    Verdict.DIVERGENT,
+    Verdict.NOT_REPEATABLE,
+    Verdict.INCOMPLETE,
+)
+"""From best to worst. A step that diverges from equal inputs is a finding that stands, so it
+outweighs steps that could not be compared (often because of it); what puts the runs
+themselves in doubt outweighs both."""
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict | None:
+    """The worst of some verdicts by `SEVERITY`; None for none."""
+    return max(verdicts, key=SEVERITY.index, default=None)
+
+
+class Judge:
+    """Decides on one step at a time."""
+
+    def __init__(self, pairing: Pairing, tolerance: Tolerance) -> None:
+        self.pairing = pairing
+        self.premises = Premises(pairing)
+        self._measurer = Measurer(pairing, tolerance)
+        self._forks = ForkFinder(pairing, self._measurer)
+        self._roots = pairing.a.recording.root_values()
+
+    def step(self, step: int) -> Step:
+        """The verdict of one step, its fork and its outputs."""
+        reason = self.premises.reason(step)
+        if reason:
+            return self._step(step, Verdict.NOT_COMPARABLE, reason=reason)
+        ended = self._not_ended(step)
+        if ended:
+            return self._step(step, Verdict.INCOMPLETE, reason=ended)
+        if self.identical(step):
+            return self._step(step, Verdict.IDENTICAL, outputs=self._equal_outputs(step))
+        return self._differing(step)
+
+    def identical(self, step: int) -> bool:
+        """Whether the step returned the same bits on both sides (or nothing differs at all)."""
+        a, b = self.pairing.a, self.pairing.b
+        digests = a.digest(a.roots.get(step)), b.digest(b.roots.get(step))
+        if digests == (None, None):  # it returned no tensor: what it did must do
+            return step in self.pairing.unchanged or not self.pairing.events(step).differs.any()
+        return digests[0] == digests[1]
+
+    def _differing(self, step: int) -> Step:
+        events = self.pairing.events(step)
+        found = self._forks.find(step, events)
+        fork = found.fork if found else None
+        measured = self._measurer.outputs(self.pairing.a.roots[step], self.pairing.b.roots[step])
+        outputs = tuple(output.output() for output in measured)
+        if measured and all(output.close for output in measured):
+            return self._step(step, Verdict.WITHIN_TOLERANCE, fork=fork, outputs=outputs)
+        if _sequence_first(events, found):
+            reason = (
+                f"Step {step} ran other operators or modules before anything differed: "
+                "a change of software, not of arithmetic."
+            )
+            return self._step(step, Verdict.NOT_COMPARABLE, outputs=outputs, reason=reason)
+        return self._step(
+            step,
+            Verdict.DIVERGENT,
+            fork=fork,
+            outputs=outputs,
+            reason=_why(measured),
+        )
+
+    def _step(
+        self,
+        step: int,
+        verdict: Verdict,
+        *,
+        fork: Fork | None = None,
+        outputs: tuple[StepOutput, ...] = (),
+        reason: str | None = None,
+    ) -> Step:
+        return Step(
+            index=step,
+            module=self.pairing.rows(step)[0].module,
+            inputs=self.premises.inputs(step),
+            verdict=verdict,
+            fork=fork,
+            outputs=outputs,
+            reason=reason,
+        )
+
+    def _not_ended(self, step: int) -> str | None:
+        sides = zip(("baseline", "candidate"), (self.pairing.a, self.pairing.b), strict=True)
+        for name, view in sides:
+            state = view.steps[step].state
+            if state == RAISED:
+                return f"Step {step} raised an exception in the {name}."
+            if state != COMPLETE or step not in view.roots:
+                return f"Step {step} did not end in the {name}."
+        return None
+
+    def _equal_outputs(self, step: int) -> tuple[StepOutput, ...]:
+        view = self.pairing.a
+        values: tuple[ValueRow, ...] = self._roots.get(int(view.columns.id[view.roots[step]]), ())
+        return tuple(
+            StepOutput(name=v.name, shape=v.tensor.shape, dtype=v.tensor.dtype, equal=True)
+            for v in values
+        )
+
+
+def _sequence_first(events: StepEvents, found: Found | None) -> bool:
+    """Whether the sequences part before anything differs, and no op is proven to be the cause."""
+    if events.alignment.same or (found is not None and found.proven):
+        return False
+    differing = events.alignment.pairs[events.differs, 0]
+    return not len(differing) or int(differing[0]) >= events.alignment.common
+
+
+def _why(measured: tuple[Measured, ...]) -> str | None:
+    """Why outputs count as divergent where no metrics say so."""
+    if not measured:
+        return "The step returned no tensor, but what it computed differs."
+    said = [output.why for output in measured if output.why]
+    if not said:
+        return None
+    unknown = any(output.close is None for output in measured)
+    lead = "The outputs were not measured, so they count as divergent" if unknown else "Outputs"
+    return f"{lead}: {'; '.join(said)}."
