@@ -81,7 +81,7 @@ def _put(found, key, path, call):
         for part in path.split("."):
             value = getattr(value, part)
         found[key] = str(value() if call else value)
-    except (AttributeError, RuntimeError):  # this release or build does not have it
+    except (AttributeError, AssertionError, RuntimeError):  # not in this release or build
         return
 
 

@@ -58,10 +58,22 @@ class Known:
     def __init__(self):
         self._entries = {}
         self._storages = {}
+        self._whole = {}
 
     def find(self, tensor):
         """The content of the tensor if it is known, else None."""
         entry = self._entries.get(key_of(tensor))
+        if entry is None or version_of(tensor) not in entry.versions:
+            return None
+        return entry.content
+
+    def whole(self, tensor):
+        """The content that fills the tensor's storage, if it is known, else None.
+
+        Autograd makes a tensor object of its own for a view, so that the one which the op
+        returned is gone; such a view is known through its storage.
+        """
+        entry = self._whole.get(storage_of(tensor))
         if entry is None or version_of(tensor) not in entry.versions:
             return None
         return entry.content
@@ -77,13 +89,18 @@ class Known:
         entry.versions = (version, version + 1) if mutated and version >= 0 else (version,)
         self._entries[key] = entry
         self._storages.setdefault(storage, set()).add(key)
+        if content.raw is not None and _fills_storage(tensor):
+            self._whole[storage] = entry
 
     def invalidate(self, tensor):
         """Forget all contents in the tensor's storage: it is about to be written to."""
         for key in self._storages.pop(storage_of(tensor), ()):
             self._entries.pop(key, None)
+        self._whole.pop(storage_of(tensor), None)
 
     def _forget(self, entry):
+        if self._whole.get(entry.storage) is entry:
+            del self._whole[entry.storage]
         if self._entries.get(entry.key) is entry:
             del self._entries[entry.key]
             keys = self._storages.get(entry.storage)
@@ -91,6 +108,11 @@ class Known:
                 keys.discard(entry.key)
                 if not keys:
                     self._storages.pop(entry.storage, None)
+
+
+def _fills_storage(tensor):
+    size = tensor.numel() * tensor.element_size()
+    return tensor.is_contiguous() and size == tensor.untyped_storage().nbytes()
 
 
 def key_of(tensor):

@@ -6,22 +6,15 @@ on as they are, and digests are taken beside them.
 
 import contextlib
 import threading
-import weakref
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from . import ops, schema
-from ._compat import (
-    disable_modes,
-    has_plain_memory,
-    is_compiling,
-    optimized_module_class,
-    version_of,
-)
-from .fingerprint import attention
+from ._compat import disable_modes, is_compiling, optimized_module_class
 from .known import storage_of
 from .status import NoStatus
+from .steps import Roots, Step
 from .values import Signatures, outputs
 from .writer import Event, Writer
 
@@ -34,69 +27,6 @@ class StopScript(BaseException):
 
 class RecordingBroken(BaseException):
     """The recorder itself failed (a full disk, say); carries the cause."""
-
-
-class _Step:
-    """One step under way, or the ops after it."""
-
-    def __init__(self, number, pick, roots, root):
-        self.number = number
-        self.pick = pick
-        self.level = pick.level
-        self.paths = roots.paths(root)
-        self.root = root
-        self.name = roots.name(root)
-        self.calls = {}
-        self.inside = 1
-        self.window = pick.window and pick.after is None
-        self.kept = {}
-
-    def count(self, event):
-        """Number an event among its like."""
-        key = (event.kind, event.module, event.op, event.inside)
-        event.call = self.calls.get(key, 0)
-        self.calls[key] = event.call + 1
-
-    def path(self, module):
-        found = self.paths.get(id(module))
-        if found is None:
-            # made after the first call, or not a registered child of the root
-            self.paths.update({id(m): name for name, m in self.root.named_modules()})
-            found = self.paths.setdefault(id(module), "?" + type(module).__name__)
-        return found
-
-
-class _Roots:
-    """Display names of root modules and the paths of what lies below them."""
-
-    def __init__(self):
-        self._seen = weakref.WeakKeyDictionary()
-        self._counts = {}
-        self.attention = {}
-
-    def _entry(self, root):
-        entry = self._seen.get(root)
-        if entry is None:
-            kind = type(root).__name__
-            number = self._counts[kind] = self._counts.get(kind, 0) + 1
-            name = kind if number == 1 else "%s#%d" % (kind, number)
-            entry = [name, {id(m): path for path, m in root.named_modules()}, None]
-            self._seen[root] = entry
-            self.attention.update(attention([(name, root)]))
-        return entry
-
-    def name(self, root):
-        return self._entry(root)[0]
-
-    def paths(self, root):
-        return self._entry(root)[1]
-
-    def weights_changed(self, root, tensors):
-        """Whether weights must be (re-)hashed: never seen, moved, or written to since."""
-        mark = [(t.data_ptr(), version_of(t)) for _, t in tensors if has_plain_memory(t)]
-        entry = self._entry(root)
-        changed, entry[2] = entry[2] != mark, mark
-        return changed
 
 
 class _Thread(threading.local):
@@ -122,7 +52,7 @@ class Recorder:
         self._thread = _Thread()
         self._lock = threading.RLock()
         self._off = False
-        self._roots = _Roots()
+        self._roots = Roots()
         self._signatures = Signatures()
         self._ops = {}
         self._texts = {}
@@ -274,7 +204,7 @@ class Recorder:
         with self._own_work():
             self._flush_gap()
             number, self.steps = self.steps, self.steps + 1
-            step = _Step(number, self._plan.pick(number), self._roots, module)
+            step = Step(number, self._plan.pick(number), self._roots, module)
             if self._writer.reference is not None:
                 step.kept = self._writer.reference.step(number)
             self._weights(step, module)
@@ -409,23 +339,21 @@ class Recorder:
             writer.flush(step.number)
 
     def _sharing(self, event, call):
-        """Contents of inputs that are not written to, by storage: their views need no hash."""
+        """Inputs that are not written to, by storage: (content, tensor); views need no hash."""
         written = {id(tensor) for tensor in call.written}
         shared = {}
         for (_, tensor), (_, _, content) in zip(call.inputs, event.inputs):
             if content is not None and id(tensor) not in written and tensor.numel():
-                shared.setdefault(storage_of(tensor), content)
+                shared.setdefault(storage_of(tensor), (content, tensor))
         return shared
 
     def _output(self, op, slot, tensor, shared):
         writer = self._writer
         if not writer.readable(tensor):
             return None
-        base = shared.get(storage_of(tensor)) if tensor.numel() else None
+        base, owner = shared.get(storage_of(tensor) if tensor.numel() else None, (None, None))
         if base is not None:
-            return writer.known.find(tensor) or writer.remember(
-                tensor, schema.SOURCE_VIEW, None, base
-            )
+            return writer.known.find(tensor) or writer.view(tensor, base, owner)
         if op.uninitialised or slot in op.noise:
             return writer.remember(tensor, schema.SOURCE_OP, None, None)
         return writer.fresh(tensor, schema.SOURCE_OP, mutated=bool(op.written))

@@ -37,7 +37,7 @@ def apply(settings):
         switch = _SWITCHES[name]
         try:
             switch(torch, value)
-        except (AttributeError, RuntimeError) as error:
+        except (AttributeError, AssertionError, RuntimeError) as error:
             raise ValueError(
                 "setting %s=%s is not possible with torch %s: %s"
                 % (name, value, torch.__version__, error)
@@ -90,12 +90,8 @@ _SWITCHES = {
     "interop_threads": lambda torch, value: torch.set_num_interop_threads(int(value)),
     "tf32": _tf32,
     "matmul_precision": lambda torch, value: torch.set_float32_matmul_precision(value),
-    "reduced_fp16": _attribute(
-        "backends.cuda.matmul.allow_fp16_reduced_precision_reduction", _on
-    ),
-    "reduced_bf16": _attribute(
-        "backends.cuda.matmul.allow_bf16_reduced_precision_reduction", _on
-    ),
+    "reduced_fp16": _attribute("backends.cuda.matmul.allow_fp16_reduced_precision_reduction", _on),
+    "reduced_bf16": _attribute("backends.cuda.matmul.allow_bf16_reduced_precision_reduction", _on),
     "deterministic": lambda torch, value: torch.use_deterministic_algorithms(_on(value)),
     "cudnn_benchmark": _attribute("backends.cudnn.benchmark", _on),
     "mkldnn": lambda torch, value: torch._C._set_mkldnn_enabled(_on(value)),

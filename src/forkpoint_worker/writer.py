@@ -60,7 +60,13 @@ class Writer:
         """As `content`, but a view of something known stays a view, without a digest."""
         if not self.readable(tensor):
             return None
-        return self.known.find(tensor) or self.fresh(tensor, schema.SOURCE_OUTSIDE)
+        found = self.known.find(tensor)
+        if found is not None:
+            return found
+        base = self.known.whole(tensor) if tensor.numel() else None
+        if base is not None:
+            return self.remember(tensor, schema.SOURCE_VIEW, None, base)
+        return self.fresh(tensor, schema.SOURCE_OUTSIDE)
 
     def fresh(self, tensor, source, mutated=False, base=None):
         """A new content, hashed now; ``base``: what it is a view of, if that is known."""
@@ -71,12 +77,23 @@ class Writer:
             return None
         return self.remember(tensor, source, raw, base, mutated)
 
+    def view(self, tensor, base, owner):
+        """A view of ``owner``, whose content is ``base``.
+
+        One that covers the same bytes in the same order has the same sum (`digest`), for free.
+        """
+        same = (
+            tensor.data_ptr() == owner.data_ptr()
+            and tensor.numel() * tensor.element_size() == owner.numel() * owner.element_size()
+            and tensor.is_contiguous()
+            and owner.is_contiguous()
+        )
+        return self.remember(tensor, schema.SOURCE_VIEW, base.raw if same else None, base)
+
     def remember(self, tensor, source, raw, base, mutated=False):
         """A new content with or without a digest."""
         number = self.index.next_tensor()
-        content = Content(
-            number, dtype_name(tensor.dtype), tuple(tensor.shape), source, raw, base
-        )
+        content = Content(number, dtype_name(tensor.dtype), tuple(tensor.shape), source, raw, base)
         self.known.add(tensor, content, mutated)
         self._contents.append((content, tuple(tensor.stride()), str(tensor.device)))
         return content
@@ -148,7 +165,7 @@ class Writer:
         values = event.outputs
         if event.kind in (schema.KIND_INPUT, schema.KIND_WEIGHTS):
             values = event.inputs
-        digests = [c.digest for _, _, c in values if c is not None and c.source != schema.SOURCE_VIEW]
+        digests = [content.digest for content in _computed(event, values) if content is not None]
         digests = [digest for digest in digests if digest is not None]
         if event.plain:
             digests.append(of_text(event.plain))
@@ -174,6 +191,19 @@ class Writer:
         self.commit()
         self.shards.close()
         self.index.close()
+
+
+def _computed(event, values):
+    """The contents that an event's digest is made of: an op's views and its inputs are not."""
+    contents = [content for _, _, content in values]
+    if event.kind != schema.KIND_OP:
+        return contents
+    given = {id(content) for _, _, content in event.inputs}
+    return [
+        content
+        for content in contents
+        if content is None or not (id(content) in given or content.source == schema.SOURCE_VIEW)
+    ]
 
 
 def type_of(tensor):
