@@ -79,12 +79,13 @@ def find_interpreters(memo: Path | None = None) -> tuple[Interpreter, ...]:
     found: set[Interpreter] = set()
     for path in _candidates():
         mark = _mark(path)
-        learned[mark] = known[mark] if mark in known else list(_probe(path))
-        if tuple(learned[mark][:2]) >= OLDEST:
-            major, minor, patch = learned[mark]
+        version = known.get(mark) or _probe(path)
+        if version is None:
+            continue  # it may answer next time (a busy machine), so nothing is remembered
+        learned[mark] = list(version)
+        if tuple(version[:2]) >= OLDEST:
+            major, minor, patch = version
             found.add(Interpreter((major, minor, patch), path))
-    # a start that failed may succeed next time (a busy machine): it is not remembered
-    learned = {mark: version for mark, version in learned.items() if any(version)}
     if memo is not None and learned != known:
         with suppress(OSError):  # only costs time on the next call
             write_atomically(memo, json.dumps(learned).encode())
@@ -119,8 +120,8 @@ def choose_interpreter(
 
 def interpreter_at(path: Path) -> Interpreter:
     """The interpreter in a file that a user names; raises `EnvironmentFailed` if it is none."""
-    version = _probe(path) if path.is_file() else (0, 0, 0)
-    if version[:2] < OLDEST:
+    version = _probe(path) if path.is_file() else None
+    if version is None or version[:2] < OLDEST:
         raise EnvironmentFailed(
             f"{path} is not a Python that can be used: it does not start, or is no CPython, "
             "or is older than 3.8",
@@ -186,17 +187,19 @@ def _new(paths: Iterable[Path], seen: set[Path]) -> Iterator[Path]:
                     yield real
 
 
-def _probe(path: Path) -> tuple[int, int, int]:
-    """The version of a CPython; (0, 0, 0) for what is none, or does not start."""
+def _probe(path: Path) -> tuple[int, int, int] | None:
+    """The version of a CPython; (0, 0, 0) for what is none; None for what gave no answer."""
     with tempfile.TemporaryDirectory(prefix="forkpoint-") as logs:
         try:
             done = process.run(
                 [str(path), "-I", "-S", "-c", _PROBE], logs=Path(logs), timeout=_PROBE_SECONDS
             )
         except OSError:
-            return (0, 0, 0)
+            return None
         match = re.match(r"CPython (\d+)\.(\d+)\.(\d+)", done.stdout.read_text(errors="replace"))
-    if done.returncode != 0 or match is None:
+    if done.timed_out or done.returncode < 0:
+        return None
+    if done.returncode > 0 or match is None:
         return (0, 0, 0)
     return int(match[1]), int(match[2]), int(match[3])
 
