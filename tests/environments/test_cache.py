@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,6 +94,17 @@ def test_what_is_in_use_stays(cache: EnvironmentCache) -> None:
     with EnvironmentCache(cache.root) as other:
         assert [entry.in_use for entry in other.entries() if entry.key == "a"] == [True]
         assert [entry.key for entry in other.prune()] == ["b"]
+        cache.close()
+        assert [entry.key for entry in other.prune()] == ["a"]
+
+
+def test_a_use_that_began_in_another_thread_ends_at_close(cache: EnvironmentCache) -> None:
+    add(cache, "a", size=1, used=1)
+    thread = threading.Thread(target=cache.hold, args=("a",))
+    thread.start()
+    thread.join()
+    with EnvironmentCache(cache.root) as other:
+        assert other.prune() == []
         cache.close()
         assert [entry.key for entry in other.prune()] == ["a"]
 

@@ -177,7 +177,8 @@ class EnvironmentCache:
             folder = self.root / "uses" / key
             folder.mkdir(parents=True, exist_ok=True)
             use = folder / f"{uuid.uuid4().hex}.lock"
-            self._uses.enter_context(FileLock(use))
+            # not thread-local: builds run in threads, and `close` in the one that began them
+            self._uses.enter_context(FileLock(use, thread_local=False))
             self._used.add(key)
 
     def rename(self, built: Built, name: str) -> Built:
