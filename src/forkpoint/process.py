@@ -18,15 +18,21 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 KILL_AFTER = 3.0
 """Seconds between asking a process group to end and killing it."""
 
 _POLL = 0.05
+T = TypeVar("T")
+_stop: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
+"""Set in the threads of `in_parallel`: whether they are to end."""
+
 _CHUNK = 64 * 1024
 _MAX_LINE = 64 * 1024
 """A longer line reaches the listener in pieces, so memory stays bounded."""
@@ -126,6 +132,32 @@ def run(
     )
 
 
+class Stopped(Exception):  # noqa: N818 - it says what happened; nothing is wrong
+    """A sibling task of `in_parallel` failed, or Ctrl-C came: this one was ended, too."""
+
+
+def in_parallel(tasks: Sequence[Callable[[], T]]) -> list[T]:
+    """Do tasks in threads of their own and return what they return, in order.
+
+    The first error, or Ctrl-C, ends the programs that the other tasks run, and is raised
+    when all of them are gone.
+    """
+    stop = threading.Event()
+    with ThreadPoolExecutor(max_workers=max(1, len(tasks))) as pool:
+        token = _stop.set(stop)
+        futures = [pool.submit(copy_context().run, task) for task in tasks]
+        _stop.reset(token)
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        finally:
+            if not all(future.done() for future in futures):
+                stop.set()
+    errors = [error for future in futures if (error := future.exception())]
+    for error in sorted(errors, key=lambda error: isinstance(error, Stopped)):
+        raise error
+    return [future.result() for future in futures]
+
+
 class _Pump(threading.Thread):
     """Copies a pipe to a file, and line by line to a callback, until its last writer is gone.
 
@@ -214,6 +246,9 @@ def _wait(
             listener.tick()
         if any(pump.error for pump in pumps):
             return False
+        stop = _stop.get()
+        if stop is not None and stop.is_set():
+            raise Stopped
         if deadline is not None and time.monotonic() > deadline:
             return True
 

@@ -1,1 +1,44 @@
-"""Part of forkpoint."""
+"""The command line: ``forkpoint VERB``, one file per verb."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from forkpoint.cli._errors import guarded
+from forkpoint.cli.compare import compare
+from forkpoint.cli.demo import demo
+from forkpoint.cli.diff import diff
+from forkpoint.cli.doctor import doctor
+from forkpoint.cli.env import env
+from forkpoint.cli.record import record
+from forkpoint.cli.report import report
+
+__all__ = ["main"]
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit status: 0 identical or within tolerance, 1 divergent, 2 error or inconclusive.",
+)
+@click.version_option(package_name="forkpoint", prog_name="forkpoint")
+def forkpoint() -> None:
+    """Find the first operator at which two runs of one model part ways.
+
+    Start with 'forkpoint demo', or compare a script of your own:
+
+    \b
+      forkpoint compare --env old='torch==2.9.1' --env new='torch==2.10.0' script.py
+    """
+
+
+for _verb in (demo, compare, record, diff, report, env, doctor):
+    forkpoint.add_command(_verb)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process with its exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(guarded(lambda: forkpoint.main(words, prog_name="forkpoint", standalone_mode=False)))

@@ -2,10 +2,12 @@
 
 from forkpoint.host._failures import kept
 from forkpoint.host._job import Job, Level, Workload, half_open
+from forkpoint.host._place import FULL, is_recording, publish, require_free, stage
 from forkpoint.host._result import JobResult, LastEvent, Status
 from forkpoint.host._run import Watcher, run_job
 
 __all__ = [
+    "FULL",
     "Job",
     "JobResult",
     "LastEvent",
@@ -14,6 +16,10 @@ __all__ = [
     "Watcher",
     "Workload",
     "half_open",
+    "is_recording",
     "kept",
+    "publish",
+    "require_free",
     "run_job",
+    "stage",
 ]

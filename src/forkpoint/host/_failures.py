@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,15 +53,10 @@ def classify(run: Run, answer: Answer | None) -> tuple[Status, WorkerFailed | No
         return "timed_out", _timed_out(run)
     if answer is None:
         return "crashed", _crashed(run)
-    if answer.status == "raised":
-        return "raised", _raised(run, answer)
-    if answer.status == "exited" and answer.exit_code:
-        return "exited", _exited(run, answer)
-    if answer.status == "interrupted":
-        return "interrupted", _interrupted(run)
-    if answer.status == "failed":
-        return "failed", _worker_failed(run, answer)
-    return answer.status, None
+    if answer.status == "exited" and not answer.exit_code:
+        return "exited", None
+    describe = _BY_STATUS.get(answer.status)
+    return answer.status, describe(run, answer) if describe else None
 
 
 def _timed_out(run: Run) -> WorkerTimeout:
@@ -101,7 +97,7 @@ def _exited(run: Run, answer: Answer) -> ScriptFailed:
     )
 
 
-def _interrupted(run: Run) -> WorkerCrashed:
+def _interrupted(run: Run, _answer: Answer) -> WorkerCrashed:
     return WorkerCrashed(
         f"{run.name}: the script was told to end ({_place(run)}).",
         hint=_paragraphs("Somebody sent it SIGTERM or SIGINT. Run it again.", _aftermath(run)),
@@ -141,6 +137,14 @@ def _crashed(run: Run) -> WorkerCrashed:
             _CRASH_HINTS.get(signal_name(-code), "") if code < 0 else "", _aftermath(run)
         ),
     )
+
+
+_BY_STATUS: dict[str, Callable[[Run, Answer], WorkerFailed]] = {
+    "raised": _raised,
+    "exited": _exited,
+    "interrupted": _interrupted,
+    "failed": _worker_failed,
+}
 
 
 def signal_name(number: int) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from forkpoint.environments import Environment
 from forkpoint.errors import EnvironmentFailed
 from forkpoint.host._failures import Run, classify
 from forkpoint.host._job import Control, Job
+from forkpoint.host._place import publish, stage
 from forkpoint.host._result import Answer, JobResult, LastEvent, read_answer, read_last_event
 from forkpoint.process import Completed, Listener, run
 from forkpoint_worker import BOOT
@@ -44,24 +45,31 @@ def run_job(
     interpreter cannot be started, `WorkerFailed` where the worker's answer is rubbish.
     """
     folder = Control(control.absolute())
-    folder.prepare(job.document(environment.name, environment.settings))
+    staged = stage(job.recording) if job.recording else None
+    document = replace(job, recording=staged).document(environment.name, environment.settings)
     try:
+        folder.prepare(document)
         completed = _start(environment, job, folder, timeout, watcher or Watcher())
     finally:
         folder.tidy()
+        if staged and job.recording:
+            publish(staged, job.recording)
     answer = read_answer(folder.result)
     _require_a_start(environment, folder, completed, answer)
-    ended = Run(environment.name, folder, completed, timeout, job.recording)
+    return _result(Run(environment.name, folder, completed, timeout, job.recording), answer)
+
+
+def _result(ended: Run, answer: Answer | None) -> JobResult:
     status, failure = classify(ended, answer)
-    last = read_last_event(folder.last_event)
+    last = read_last_event(ended.control.last_event)
     return JobResult(
-        name=environment.name,
+        name=ended.name,
         status=status,
-        exit_code=_exit_code(completed, answer),
+        exit_code=_exit_code(ended.completed, answer),
         steps=answer.steps if answer else (last.step + 1 if last else 0),
-        seconds=answer.seconds if answer else completed.seconds,
-        logs=folder.folder,
-        recording=job.recording,
+        seconds=answer.seconds if answer else ended.completed.seconds,
+        logs=ended.control.folder,
+        recording=ended.recording,
         peak_rss=answer.peak_rss if answer else None,
         storage_full=answer.storage_full if answer else False,
         fingerprint=answer.fingerprint if answer else {},

@@ -1,0 +1,31 @@
+"""What forkpoint does, as functions: `compare`, `record`, `diff`."""
+
+from collections.abc import Sequence
+
+from forkpoint.api._compare import Finished, compare, diff, run_comparison
+from forkpoint.api._options import Observer, Options
+from forkpoint.api._record import record
+from forkpoint.api._runner import Asked, Environments, Runner
+from forkpoint.environments import Environment, EnvironmentCache
+
+__all__ = [
+    "Asked",
+    "Environments",
+    "Finished",
+    "Observer",
+    "Options",
+    "build_environments",
+    "compare",
+    "diff",
+    "record",
+    "run_comparison",
+]
+
+
+def build_environments(
+    asked: Sequence[Asked], *, options: Options | None = None, observer: Observer | None = None
+) -> list[Environment]:
+    """Build environments at once, or find them in the cache."""
+    options = options or Options()
+    with EnvironmentCache(max_bytes=options.max_cache) as cache:
+        return Runner(options, observer or Observer(), cache).build(asked)

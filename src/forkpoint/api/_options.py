@@ -1,0 +1,86 @@
+"""What a caller may choose, and how a caller may watch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from forkpoint.compare import parse_tolerance
+from forkpoint.environments import Environment
+from forkpoint.errors import UsageError
+from forkpoint.host import JobResult, LastEvent
+from forkpoint.model import Tolerance
+
+MAX_STORAGE = 2 * 10**9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to record and compare.
+
+    ``level``: ``module`` finds the steps that differ, then looks at a few of them op by op;
+    ``op`` records every op of every step at once. ``steps`` are half-open ranges of the steps
+    to look into (null: all). ``tolerance``: a preset (``torch``, ``bitwise``, ``bnb``) or a
+    `Tolerance`. ``timeout`` is in seconds for each run of the script; ``max_storage`` is the
+    bytes of tensors to keep, ``max_cache`` the bytes of built environments to keep.
+    ``jobs=2`` runs both environments at once: faster, and threads and memory are then shared.
+    ``out`` is the folder for all results, new or empty; with ``force`` it may hold older ones.
+    """
+
+    level: Literal["module", "op"] = "module"
+    steps: tuple[tuple[int, int], ...] | None = None
+    tolerance: str | Tolerance = "torch"
+    timeout: float | None = None
+    max_storage: int = MAX_STORAGE
+    max_cache: int | None = None
+    torch_backend: str = "auto"
+    jobs: Literal[1, 2] = 1
+    out: Path | None = None
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for a value that cannot be."""
+        if self.level not in ("module", "op"):
+            raise UsageError(f"There is no level {self.level!r}.", hint="Choose 'module' or 'op'.")
+        if self.timeout is not None and not self.timeout > 0:
+            raise UsageError(
+                f"A time limit of {self.timeout} seconds leaves no time to run.",
+                hint="Give a number above 0, or leave it away for no limit.",
+            )
+        if self.max_storage < 0:
+            raise UsageError("A storage limit is 0 or more bytes.", hint="For example 2GB.")
+        read_tolerance(self.tolerance)
+
+
+def read_tolerance(tolerance: str | Tolerance) -> Tolerance:
+    """A `Tolerance` as it is, or the preset of that name; `UsageError` where there is none."""
+    return parse_tolerance(tolerance) if isinstance(tolerance, str) else tolerance
+
+
+class Observer:
+    """Is told what goes on; does nothing by itself. Override what you want to show.
+
+    With ``jobs=2``, and while environments are built, methods are called from several threads.
+    """
+
+    def building(self, name: str, line: str) -> None:
+        """Environment ``name`` is being built; ``line`` says what happens."""
+
+    def built(self, environment: Environment) -> None:
+        """An environment is ready."""
+
+    def running(self, name: str, purpose: str) -> None:
+        """A run of the script begins in environment ``name``."""
+
+    def event(self, name: str, last: LastEvent) -> None:
+        """The script has come to this event (told about twenty times a second)."""
+
+    def line(self, name: str, text: str, log: Path) -> None:
+        """The script has printed a line; all of its output is kept in ``log``."""
+
+    def ended(self, result: JobResult) -> None:
+        """A run has ended."""
+
+    def note(self, text: str) -> None:
+        """Something worth a sentence."""

@@ -1,0 +1,99 @@
+"""Putting two passes together: the first saw all steps, the second looked closely at some."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from forkpoint.compare import worst
+from forkpoint.model import Comparison, HeatCell, HeatMap, Neutral, Step, Verdict
+
+_ABSENT = HeatCell(state="absent")
+
+
+def refine(first: Comparison, detail: Comparison) -> Comparison:
+    """The second pass's verdicts, forks and metrics, over the first pass's modules.
+
+    The second pass holds all steps too, most of them bare: for those the fork is the module
+    that the first pass found.
+    """
+    coarse = {step.index: step for step in first.steps}
+    return replace(
+        detail,
+        steps=tuple(_step(coarse.get(step.index), step) for step in detail.steps),
+        heat=_heat(first.heat, detail.heat),
+        weights_equal=first.weights_equal,
+        coverage=replace(
+            detail.coverage,
+            events=first.coverage.events + detail.coverage.events,
+            uncovered=tuple(dict.fromkeys((*first.coverage.uncovered, *detail.coverage.uncovered))),
+        ),
+        sequences=tuple(dict.fromkeys((*detail.sequences, *first.sequences))),
+        reasons=tuple(dict.fromkeys((*first.reasons, *detail.reasons))),
+    )
+
+
+def unrepeatable(first: Comparison, steps: Mapping[str, Iterable[int]]) -> Comparison:
+    """The first pass, with the verdict that some environments disagree with themselves.
+
+    ``steps`` holds, by environment name, the steps that came out otherwise in a second run.
+    """
+    named = {name: tuple(found) for name, found in steps.items() if found}
+    affected = {step for found in named.values() for step in found}
+    reasons = tuple(
+        f"{name} does not repeat itself: step {found[0]} gave other bits in a second run "
+        f"({len(found)} of {len(first.steps)} steps)."
+        for name, found in named.items()
+    )
+    return replace(
+        first,
+        verdict=worst((first.verdict, Verdict.NOT_REPEATABLE)) or Verdict.NOT_REPEATABLE,
+        steps=tuple(_doubted(step) if step.index in affected else step for step in first.steps),
+        reasons=(*reasons, *first.reasons),
+    )
+
+
+def both_neutral(found: Mapping[str, Neutral]) -> Neutral:
+    """One statement for both environments: the worse of the two, and the evidence of each."""
+    values = [neutral.equal for neutral in found.values()]
+    equal = False if False in values else (None if None in values else True)
+    return Neutral(
+        equal=equal,
+        evidence="; ".join(f"{name}: {neutral.evidence}" for name, neutral in found.items()),
+    )
+
+
+def _step(coarse: Step | None, fine: Step) -> Step:
+    if coarse is None or fine.fork is not None or fine.verdict is Verdict.IDENTICAL:
+        return fine
+    return replace(fine, fork=coarse.fork)
+
+
+def _doubted(step: Step) -> Step:
+    return replace(
+        step,
+        verdict=Verdict.NOT_REPEATABLE,
+        reason="A second run in the same environment gave other bits.",
+    )
+
+
+def _heat(first: HeatMap, detail: HeatMap) -> HeatMap:
+    """The first pass's grid; cells of steps that the second pass measured come from there."""
+    measured = {
+        step: dict(zip(detail.modules, row, strict=True))
+        for step, row in zip(detail.steps, detail.cells, strict=True)
+    }
+    rows = []
+    for step, row in zip(first.steps, first.cells, strict=True):
+        fine = measured.get(step, {})
+        rows.append(
+            tuple(
+                _finer(cell, fine.get(module, _ABSENT))
+                for module, cell in zip(first.modules, row, strict=True)
+            )
+        )
+    return replace(first, cells=tuple(rows))
+
+
+def _finer(coarse: HeatCell, fine: HeatCell) -> HeatCell:
+    return coarse if fine.state == "absent" else fine

@@ -1,0 +1,95 @@
+"""Building environments and running jobs in them, while telling an observer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from forkpoint.api._options import Observer, Options
+from forkpoint.environments import (
+    Environment,
+    EnvironmentCache,
+    EnvironmentSpec,
+    build,
+    parse_spec,
+)
+from forkpoint.errors import UsageError
+from forkpoint.host import Job, JobResult, Watcher, run_job
+from forkpoint.process import in_parallel
+
+T = TypeVar("T")
+
+Asked = EnvironmentSpec | Environment
+Environments = Mapping[str, str] | Sequence[str | EnvironmentSpec | Environment]
+"""Environments as a caller may name them: ``{"old": "torch==2.9.1"}``, or a list of
+``"old=torch==2.9.1"``, specs and built environments."""
+
+
+def read_environments(environments: Environments, *, count: int) -> list[Asked]:
+    """Turn what a caller wrote into specs; exactly ``count`` of them, names all different."""
+    if isinstance(environments, Mapping):
+        read: list[Asked] = [parse_spec(f"{name}={text}") for name, text in environments.items()]
+    else:
+        read = [parse_spec(one) if isinstance(one, str) else one for one in environments]
+    if len(read) != count:
+        named = ", ".join(one.name for one in read) or "none"
+        raise UsageError(
+            f"{'One environment is' if count == 1 else 'Two environments are'} needed; "
+            f"named: {named}.",
+            hint="Name each with --env, as in --env old='torch==2.9.1' --env new='torch==2.10.0'.",
+        )
+    if len({one.name for one in read}) != count:
+        raise UsageError(
+            f"Both environments are called {read[0].name!r}.",
+            hint="Give each its own name, as in --env old=... --env new=...",
+        )
+    return read
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Builds and runs by one set of options."""
+
+    options: Options
+    observer: Observer
+    cache: EnvironmentCache
+
+    def build(self, asked: Sequence[Asked]) -> list[Environment]:
+        """Build all environments at once; those that exist cost nothing."""
+        return in_parallel([partial(self._build_one, one) for one in asked])
+
+    def run(self, environment: Environment, job: Job, *, logs: Path, purpose: str) -> JobResult:
+        """Run one job; a script that fails is a value, and the observer hears of it."""
+        name = environment.name
+        self.observer.running(name, purpose)
+        result = run_job(
+            environment,
+            job,
+            control=logs,
+            timeout=self.options.timeout,
+            watcher=Watcher(
+                line=lambda stream, text: self.observer.line(name, text, logs / f"{stream}.log"),
+                event=lambda last: self.observer.event(name, last),
+            ),
+        )
+        self.observer.ended(result)
+        return result
+
+    def both(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
+        """Do two tasks one after the other, or at once with ``jobs=2``."""
+        return in_parallel(tasks) if self.options.jobs > 1 else [task() for task in tasks]
+
+    def _build_one(self, asked: Asked) -> Environment:
+        if isinstance(asked, Environment):
+            return asked
+        environment = build(
+            asked,
+            cache=self.cache,
+            torch_backend=self.options.torch_backend,
+            progress=partial(self.observer.building, asked.name),
+        )
+        self.observer.built(environment)
+        return environment

@@ -1,0 +1,98 @@
+"""``forkpoint compare``: one script, two environments, one verdict."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from forkpoint import api
+from forkpoint.cli import _options
+from forkpoint.cli._show import Output
+from forkpoint.errors import UsageError
+
+
+@click.command(
+    epilog="""
+    \b
+    Examples:
+      forkpoint compare --env old='torch==2.9.1' --env new='torch==2.10.0' encode.py
+      forkpoint compare --env a=python=/path/to/venv-a --env b=python=/path/to/venv-b encode.py
+      forkpoint compare --env one='torch==2.10.0 threads=1' --env two='torch==2.10.0 threads=2' \\
+          --with transformers==4.57.6 encode.py -- --batch-size 32
+    """
+)
+@click.option(
+    "--env",
+    "envs",
+    multiple=True,
+    metavar="NAME='TOKENS'",
+    help="An environment: requirements, python=..., VARIABLE=value, setting=value. Two of them; "
+    "the first is the baseline.",
+)
+@_options.build_options
+@click.option(
+    "--level",
+    type=click.Choice(["module", "op"]),
+    default="module",
+    show_default=True,
+    help="module: find the steps that differ, then look into some of them op by op. "
+    "op: record every op of every step.",
+)
+@_options.run_options
+@_options.tolerance_options
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 2),
+    default=1,
+    show_default=True,
+    help="2 runs both environments at once: faster, but they share cores and memory.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for everything made.  [default: forkpoint-results/SCRIPT-TIME]",
+)
+@_options.output_options
+@_options.workload_arguments
+def compare(**chosen: Any) -> int:
+    """Run SCRIPT in two environments and find where they part ways.
+
+    The environments are built and kept for next time; the script runs unmodified, in the
+    current folder. Its own arguments go behind --.
+    """
+    config = _options.config_here()
+    environments = _options.environments(chosen["envs"], ("baseline", "candidate"), chosen, config)
+    if len(environments) != 2:
+        raise UsageError(
+            f"compare takes two environments; there {_are(len(environments))}.",
+            hint="Name both: --env old='torch==2.9.1' --env new='torch==2.10.0'",
+        )
+    output = Output.of(chosen)
+    workload = _options.workload(chosen)
+    with output.watch() as watch:
+        finished = api.run_comparison(
+            workload,
+            environments,
+            options=_options.options(chosen, config),
+            observer=watch,
+            reproduce=command_line(sys.argv[1:]),
+        )
+    for failure in finished.failures:
+        watch.failed(failure)
+    status = output.show(replace(finished.comparison))
+    output.say(f"Everything is kept in {finished.folder}")
+    return status
+
+
+def command_line(words: list[str]) -> str:
+    """The command as it was given, quoted for a shell."""
+    return shlex.join(["forkpoint", *words])
+
+
+def _are(count: int) -> str:
+    return "is 1" if count == 1 else f"are {count}"

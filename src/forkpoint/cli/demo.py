@@ -1,0 +1,76 @@
+"""``forkpoint demo``: a real model, real text, two torch releases, and where they part ways."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from forkpoint import api
+from forkpoint.cli._show import Output
+from forkpoint.demo import ENVIRONMENTS, SCRIPT, WITH
+from forkpoint.environments import parse_spec, with_requirements
+from forkpoint.host import Workload
+
+NEXT = """
+What to try next:
+  forkpoint compare --env old='torch==2.9.1' --env new='torch==2.10.0' YOUR_SCRIPT.py
+  forkpoint compare --env one='torch==2.10.0 threads=1' --env two='torch==2.10.0 threads=2' \\
+      YOUR_SCRIPT.py
+  forkpoint report {folder} --format markdown
+"""
+
+
+@click.command(
+    epilog="""
+    \b
+    Example:
+      forkpoint demo --html demo.html
+    """
+)
+@click.option("--batches", default=12, show_default=True, help="How many batches to embed.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for everything made.  [default: forkpoint-results/encode-TIME]",
+)
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write the HTML report.  [default: report.html in that folder]",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "markdown"]),
+    default="text",
+    show_default=True,
+    help="How to print the result.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def demo(batches: int, out: Path | None, html: Path | None, form: str, quiet: bool) -> int:
+    """Compare torch 2.9.1 with 2.10.0 on MiniLM over the Python documentation.
+
+    The first time, two environments are built (some minutes and gigabytes); later runs take
+    about a minute. The exit status is 1: the two releases do part ways.
+    """
+    specs = [
+        with_requirements(parse_spec(f"{name}={tokens}"), WITH)
+        for name, tokens in ENVIRONMENTS.items()
+    ]
+    output = Output(form, html, quiet)
+    workload = Workload(script=SCRIPT, argv=("--batches", str(batches)))
+    with output.watch() as watch:
+        finished = api.run_comparison(
+            workload,
+            specs,
+            options=api.Options(out=out),
+            observer=watch,
+            reproduce="forkpoint demo",
+        )
+    for failure in finished.failures:
+        watch.failed(failure)
+    output = Output(form, html or finished.folder / "report.html", quiet)
+    status = output.show(finished.comparison)
+    output.say(NEXT.format(folder=finished.folder).strip())
+    return status
