@@ -1,0 +1,95 @@
+"""What is measured: ways of running a forward pass under observation. Runs in the environment.
+
+A subject is a context manager: it gets a model and an empty folder, and gives a function that
+runs one step on a batch. Peers are used as their own documentation shows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+Batch = dict[str, Any]
+RunStep = Callable[[Batch], Any]
+Subject = Callable[[Any, Path], AbstractContextManager[RunStep]]
+
+
+@contextmanager
+def plain(model: Any, _folder: Path) -> Iterator[RunStep]:
+    yield lambda batch: model(**batch)
+
+
+@contextmanager
+def module_level(model: Any, folder: Path) -> Iterator[RunStep]:
+    from forkpoint_worker.session import record_model
+
+    with record_model(model, folder / "recording", level="module", store=()):
+        yield lambda batch: model(**batch)
+
+
+@contextmanager
+def op_level(model: Any, folder: Path) -> Iterator[RunStep]:
+    from forkpoint_worker.session import record_model
+
+    with record_model(model, folder / "recording", level="op", store=()):
+        yield lambda batch: model(**batch)
+
+
+@contextmanager
+def debug_mode(model: Any, _folder: Path) -> Iterator[RunStep]:
+    """torch's DebugMode with its default hashes; one mode a step, so its log stays short."""
+    from torch.utils._debug_mode import DebugMode
+
+    def step(batch: Batch) -> Any:
+        with DebugMode(), DebugMode.log_tensor_hashes():
+            return model(**batch)
+
+    yield step
+
+
+@contextmanager
+def torchlens(model: Any, _folder: Path) -> Iterator[RunStep]:
+    import torchlens as tl
+
+    yield lambda batch: tl.trace(model, input_kwargs=batch)
+
+
+@contextmanager
+def msprobe(model: Any, folder: Path) -> Iterator[RunStep]:
+    """mindstudio-probe with MD5 sums of every API call's inputs and outputs."""
+    from msprobe.pytorch import PrecisionDebugger
+
+    config = folder / "config.json"
+    statistics = {"scope": [], "list": [], "data_mode": ["all"], "summary_mode": "md5"}
+    values = {
+        "task": "statistics",
+        "dump_path": str(folder / "dump"),
+        "rank": [],
+        "step": [],
+        "level": "L1",
+        "statistics": statistics,
+    }
+    config.write_text(json.dumps(values), encoding="utf-8")
+    debugger = PrecisionDebugger(config_path=str(config))
+
+    def step(batch: Batch) -> Any:
+        debugger.start(model=model)
+        result = model(**batch)
+        debugger.stop()
+        debugger.step()
+        return result
+
+    yield step
+
+
+SUBJECTS: dict[str, Subject] = {
+    "plain": plain,
+    "module": module_level,
+    "op": op_level,
+    "debugmode-hash": debug_mode,
+    "torchlens": torchlens,
+    "msprobe-md5": msprobe,
+}
