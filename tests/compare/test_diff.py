@@ -6,7 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from forkpoint.compare import Context, check_neutral, diff, parse_tolerance, unrepeatable_steps
+from forkpoint.compare import (
+    Context,
+    check_neutral,
+    diff,
+    parse_tolerance,
+    tables,
+    unrepeatable_steps,
+)
 from forkpoint.errors import RecordingError
 from forkpoint.model import Comparison, Neutral, Verdict
 from forkpoint.store import Recording
@@ -347,8 +354,8 @@ def test_the_context_and_fingerprints_are_passed_on(tmp_path: Path) -> None:
 def test_the_heat_map_keeps_steps_that_differ(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("forkpoint.compare.tables.MAX_STEPS", 2)
-    monkeypatch.setattr("forkpoint.compare.tables.MAX_MODULES", 2)
+    monkeypatch.setattr(tables, "MAX_STEPS", 2)
+    monkeypatch.setattr(tables, "MAX_MODULES", 2)
     for name in "ab":
         with RecordingBuilder(tmp_path / name) as rec:
             for number in range(4):

@@ -162,8 +162,9 @@ def _notes(steps: tuple[Step, ...], tolerance: Tolerance) -> list[str]:
     notes = []
     blind = [s for s in steps if s.verdict is Verdict.DIVERGENT and not _measured(s)]
     if blind:
+        total = _count(len(steps), "step")
         notes.append(
-            f"In {len(blind):,} of {_count(len(steps), 'step')} the outputs differ and were not measured: "
+            f"In {len(blind):,} of {total} the outputs differ and were not measured: "
             "they count as divergent."
         )
     returned = {output.name for step in steps for output in step.outputs}

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from forkpoint.compare.measure import Measured, Measurer
 from forkpoint.compare.pairing import Pairing, StepEvents, View
 from forkpoint.model import Fork, Metrics
@@ -44,34 +41,33 @@ class ForkFinder:
         if not len(pairs):
             return None
         kinds = self._a.columns.kind[events.a[pairs[:, 0]]]
-        for at in np.flatnonzero(kinds == KIND_OP):
-            found = self._op_fork(step, events, pairs[at])
-            if found.fork.inputs_equal:
-                return found
-        return self._first(step, events, pairs, kinds)
+        ops = pairs[kinds == KIND_OP]
+        for pair in ops:
+            places = int(events.a[pair[0]]), int(events.b[pair[1]])
+            if self._inputs_equal(places):
+                fork = self._fork(step, events, places, inputs_equal=True)
+                return Found(fork, self._same_arguments(places))
+        # no op is known to have equal inputs: the first op that differs, else the first module
+        first = ops[0] if len(ops) else pairs[0]
+        places = int(events.a[first[0]]), int(events.b[first[1]])
+        equal = self._inputs_equal(places) if len(ops) else None
+        return Found(self._fork(step, events, places, inputs_equal=equal), False)
 
-    def _first(
-        self, step: int, events: StepEvents, pairs: NDArray[np.int64], kinds: NDArray[np.int8]
-    ) -> Found:
-        """No op has equal inputs: the first op that differs, else the first module."""
-        ops = np.flatnonzero(kinds == KIND_OP)
-        if len(ops):
-            return self._op_fork(step, events, pairs[ops[0]])
-        one, two = int(events.a[pairs[0, 0]]), int(events.b[pairs[0, 1]])
-        fork = self._fork(step, events, (one, two), int(pairs[0, 0]))
-        return Found(fork, False)
-
-    def _op_fork(self, step: int, events: StepEvents, pair: NDArray[np.int64]) -> Found:
-        at = int(pair[0])
-        places = int(events.a[at]), int(events.b[int(pair[1])])
-        signatures = tuple(
-            view.recording.text(int(view.columns.signature[place]))
+    def _same_arguments(self, places: tuple[int, int]) -> bool:
+        one, two = (
+            view.recording.event(place).signature
             for view, place in zip((self._a, self._b), places, strict=True)
         )
-        fork = self._fork(step, events, places, at)
-        return Found(fork, fork.inputs_equal is True and signatures[0] == signatures[1])
+        return one == two
 
-    def _fork(self, step: int, events: StepEvents, places: tuple[int, int], at: int) -> Fork:
+    def _fork(
+        self,
+        step: int,
+        events: StepEvents,
+        places: tuple[int, int],
+        *,
+        inputs_equal: bool | None,
+    ) -> Fork:
         event = self._a.recording.event(places[0])
         root = self._pairing.rows(step)[0].module
         outputs = self._measurer.outputs(*places)
@@ -81,19 +77,18 @@ class ForkFinder:
             module=event.module or root if is_op else self._a.label(places[0], root),
             op=event.op if is_op else None,
             event=event.id,
-            inputs_equal=self._inputs_equal(places) if is_op else None,
+            inputs_equal=inputs_equal,
             signature=event.signature or None,
-            after=self._last_identical(events, at, root),
+            after=self._last_identical(events, places[0], root),
             shapes=tuple(output.baseline.tensor.shape for output in outputs),
             dtypes=tuple(output.baseline.tensor.dtype for output in outputs),
             metrics=_largest(outputs),
         )
 
-    def _last_identical(self, events: StepEvents, at: int, root: str) -> str | None:
+    def _last_identical(self, events: StepEvents, place: int, root: str) -> str | None:
         """The last module call that ended with equal digests before an event."""
-        before = events.alignment.pairs[:, 0] < at
-        same = events.alignment.pairs[before & ~events.differs, 0]
-        places = events.a[same]
+        places = events.a[events.alignment.pairs[:, 0]]
+        places = places[(places < place) & ~events.differs]
         columns = self._a.columns
         modules = places[(columns.kind[places] == KIND_MODULE) & columns.hashed[places]]
         return self._a.label(int(modules[-1]), root) if len(modules) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import msgspec
 import numpy as np
@@ -264,10 +264,7 @@ class Recording:
 
 def _whole(row: tuple[object, ...], path: Path) -> tuple[int, ...]:
     """The row, checked to hold whole numbers only: SQLite columns can hold anything."""
-    return tuple(_number(value, path) for value in row)
-
-
-def _number(value: object, path: Path) -> int:
-    if not isinstance(value, int):
-        raise RecordingError(f"{path}: {str(value)[:40]!r} where a number belongs", hint=_DAMAGED)
-    return value
+    if set(map(type, row)) != {int}:
+        wrong = next(value for value in row if type(value) is not int)
+        raise RecordingError(f"{path}: {str(wrong)[:40]!r} where a number belongs", hint=_DAMAGED)
+    return cast(tuple[int, ...], row)
