@@ -11,6 +11,7 @@ from .digest import Digester, finish, generic_raw, signed, weights
 from .kernels import CudaKernel, KernelUnavailable
 
 _SLOTS = 4096
+_current_device = getattr(torch._C, "_cuda_getDevice", torch.cuda.current_device)
 
 
 class Hasher:
@@ -109,15 +110,17 @@ class _Launched:
 
     def write(self, tensor, slots, slot):
         flat = memory.plain(tensor)
-        if flat.data_ptr() % 8:
+        pointer = flat.data_ptr()
+        if pointer % 8:
             flat = flat.clone(memory_format=torch.contiguous_format)
+            pointer = flat.data_ptr()
         count = flat.numel() * flat.element_size()
         out = slots.data_ptr() + 8 * slot
-        if torch.cuda.current_device() == self._index:
-            self._kernel.launch(flat.data_ptr(), count, out)
+        if _current_device() == self._index:
+            self._kernel.launch(pointer, count, out)
         else:
             with torch.cuda.device(self._index):
-                self._kernel.launch(flat.data_ptr(), count, out)
+                self._kernel.launch(pointer, count, out)
 
 
 class _Generic:

@@ -74,6 +74,10 @@ class CudaKernel:
             self.w = torch.tensor([digest.signed(n) for n in w], device=device)
             self.v = torch.tensor([digest.signed(n) for n in v], device=device)
             self._driver = _library(["libcuda.so.1"])
+            self._launch = self._driver.cuLaunchKernel
+            word, pointer = ctypes.c_uint, ctypes.c_void_p
+            self._launch.argtypes = [pointer] + [word] * 7 + [pointer] * 3
+            self._stream = _current_stream(device)
             self._function = self._load(_compile(torch.cuda.get_device_capability(device)))
         self._args = (
             ctypes.c_void_p(), ctypes.c_uint64(), ctypes.c_void_p(), ctypes.c_int(),
@@ -106,12 +110,22 @@ class CudaKernel:
         tail_count.value, target.value = rest, out
         rows = -(-count // (digest.ROW * 8))
         grid = min(self._blocks, -(-rows // _ROWS_PER_BLOCK))
-        stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
-        self._check(
-            self._driver.cuLaunchKernel(
-                self._function, grid, 1, 1, _THREADS, 1, 1, 0, stream, self._packed, None
-            )
+        status = self._launch(
+            self._function, grid, 1, 1, _THREADS, 1, 1, 0, self._stream(), self._packed, None
         )
+        if status:
+            self._check(status)
+
+
+def _current_stream(device):
+    """A function that returns torch's current stream on the device, as an address.
+
+    `torch.cuda.current_stream` builds an object each time, which costs more than a launch.
+    """
+    raw = getattr(torch._C, "_cuda_getCurrentRawStream", None)
+    if raw is None:
+        return lambda: torch.cuda.current_stream(device).cuda_stream
+    return lambda: raw(device.index)
 
 
 def _compile(capability):

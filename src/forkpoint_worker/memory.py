@@ -8,6 +8,8 @@ def plain(tensor):
 
     Copies only where it must; the result has the tensor's device, dtype and shape.
     """
+    if tensor.is_contiguous() and not (tensor.is_conj() or tensor.is_neg()):
+        return tensor.detach()
     tensor = tensor.detach()
     if tensor.is_conj():
         tensor = tensor.resolve_conj()
