@@ -43,7 +43,7 @@ class Writer:
         self.reference = reference
         self._events = []
         self._contents = []
-        self._kept = set()
+        self._kept = set()  # for the whole run: a weight in two steps' windows is stored once
 
     # contents
 
@@ -159,7 +159,6 @@ class Writer:
         for number, event in self._events:
             self._event_rows(number, event, step, name)
         self._contents, self._events = [], []
-        self._kept.clear()
 
     def _event_rows(self, number, event, step, name):
         values = event.outputs
