@@ -191,9 +191,7 @@ def heat(modules: tuple[str, ...], steps: tuple[Step, ...], *, measured: set[int
                     state="differs", max_abs=2e-7 * wave * 1.05 ** (j - start), max_ulp=1 + j
                 )
         rows.append(tuple(row))
-    return HeatMap(
-        modules=modules, steps=tuple(step.index for step in steps), cells=tuple(rows)
-    )
+    return HeatMap(modules=modules, steps=tuple(step.index for step in steps), cells=tuple(rows))
 
 
 def side(name: str, torch: str, steps: int = 12, status: str = "completed") -> Side:
@@ -366,9 +364,7 @@ def large(step_count: int = 2000, module_count: int = 300) -> Comparison:
             steps.append(identical_step(i, length))
             continue
         known = i < 190
-        place = fork(
-            module=modules[3], op="aten.addmm.default" if known else None, length=length
-        )
+        place = fork(module=modules[3], op="aten.addmm.default" if known else None, length=length)
         steps.append(forked_step(i, length, fork=place))
     table = tuple(steps)
     measured = {step.index for step in table if step.fork and step.fork.kind == "op"}
@@ -383,9 +379,7 @@ def hostile() -> Comparison:
             forked_step(i, 61 + i),
             module=name,
             inputs=(StepInput(name=name, shape=(32, 61 + i), dtype=bad, equal=i != 0),),
-            outputs=(
-                StepOutput(name=name, shape=(2,), dtype=bad, equal=False, metrics=metrics()),
-            ),
+            outputs=(StepOutput(name=name, shape=(2,), dtype=bad, equal=False, metrics=metrics()),),
             fork=replace(fork(module=name, op=name), signature=bad, after=bad, dtypes=(bad,)),
             reason=name,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from forkpoint.model import Comparison, HeatCell, HeatMap
+from forkpoint.model import Comparison, HeatCell, HeatMap, Step
 from forkpoint.report import words
 
 MAX_STEPS = 2000
@@ -21,6 +21,7 @@ class HeatData:
     """Columns of the map: ``states[i]`` has one letter a module for step ``steps[i]``.
 
     ``max_abs`` and ``max_ulp`` hold the measured cells only, in the order in which they come.
+    ``forks`` has the row of each step's fork, or null where that is not on the map.
     """
 
     modules: tuple[str, ...]
@@ -29,6 +30,7 @@ class HeatData:
     states: tuple[str, ...]
     max_abs: tuple[float, ...]
     max_ulp: tuple[int | None, ...]
+    forks: tuple[int | None, ...]
 
 
 def heat_data(comparison: Comparison) -> HeatData:
@@ -38,6 +40,7 @@ def heat_data(comparison: Comparison) -> HeatData:
     measured = [cell for row in rows for cell in row if letter(cell) == MEASURED]
     by_index = {step.index: step for step in comparison.steps}
     shown = heat.steps[:MAX_STEPS]
+    row_of = {name: i for i, name in enumerate(heat.modules[:MAX_MODULES])}
     return HeatData(
         modules=tuple(_name(name, comparison) for name in heat.modules[:MAX_MODULES]),
         steps=shown,
@@ -45,6 +48,7 @@ def heat_data(comparison: Comparison) -> HeatData:
         states=tuple("".join(letter(cell) for cell in row) for row in rows),
         max_abs=tuple(cell.max_abs for cell in measured if cell.max_abs is not None),
         max_ulp=tuple(cell.max_ulp for cell in measured),
+        forks=tuple(_fork_row(by_index.get(i), row_of) for i in shown),
     )
 
 
@@ -80,6 +84,10 @@ def heat_note(heat: HeatMap) -> str:
         words.counted(many, noun) for many, noun in ((steps, "step"), (modules, "module")) if many
     ]
     return f"Not drawn: {' and '.join(left)}, to keep this page light." if left else ""
+
+
+def _fork_row(step: Step | None, row_of: dict[str, int]) -> int | None:
+    return row_of.get(step.fork.module) if step and step.fork else None
 
 
 def _largest(heat: HeatMap) -> str:

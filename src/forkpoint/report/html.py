@@ -7,8 +7,10 @@ Names reach the page as escaped text or as JSON in a data block, never as script
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -20,7 +22,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from forkpoint.errors import StorageFull
+from forkpoint.errors import StorageFull, UsageError
 from forkpoint.model import Comparison, ShapeRow, Step, Verdict
 from forkpoint.report import words
 from forkpoint.report.heat import heat_data, heat_note, heat_summary
@@ -37,6 +39,7 @@ from forkpoint.report.summary import (
 MAX_SHAPES = 240
 MAX_ROWS = 200
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _POLICY = (
     "default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; "
     "img-src data: blob:; base-uri 'none'; form-action 'none'"
@@ -66,7 +69,7 @@ class Figure:
 def write_html(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
     """Write the report to ``path`` (about 5 MB) and return it; an old file is replaced whole.
 
-    Raises `StorageFull` where the file cannot be written.
+    Raises `StorageFull` where the disk is full, and `UsageError` where no file can be there.
     """
     target = Path(path)
     draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -75,8 +78,10 @@ def write_html(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
         draft.write_text(to_html(comparison), encoding="utf-8")
         draft.replace(target)
     except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise StorageFull(
+        with suppress(OSError):  # the folder itself may be what is wrong
+            draft.unlink(missing_ok=True)
+        kind = StorageFull if error.errno in _FULL else UsageError
+        raise kind(
             f"The report could not be written to {target}: {error.strerror or error}.",
             hint="Name another file with --html FILE, or free some space.",
         ) from error
@@ -91,7 +96,8 @@ def to_html(comparison: Comparison) -> str:
         "report": _asset("report.js"),
     }
     hashes = " ".join(f"'sha256-{_digest(text)}'" for text in scripts.values())
-    return _environment().get_template("report.html.j2").render(
+    template = _environment().get_template("report.html.j2")
+    return template.render(
         c=comparison,
         policy=_POLICY.format(scripts=hashes),
         style=Markup(_asset("report.css")),  # noqa: S704 - our own file
@@ -189,10 +195,8 @@ def _largest_output(steps: tuple[Step, ...]) -> Figure:
     measured = [o.metrics for s in steps for o in s.outputs if o.metrics]
     label = "Largest difference in an output"
     if not measured:
-        none = not differing(steps) and steps and all(
-            step.verdict is Verdict.IDENTICAL for step in steps
-        )
-        return Figure(label=label, value="none" if none else words.NOT_MEASURED, detail="")
+        same = bool(steps) and all(step.verdict is Verdict.IDENTICAL for step in steps)
+        return Figure(label=label, value="none" if same else words.NOT_MEASURED, detail="")
     ulps = [metrics.max_ulp for metrics in measured if metrics.max_ulp is not None]
     return Figure(
         label=label,

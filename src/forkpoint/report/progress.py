@@ -116,7 +116,7 @@ class _Lines(_Display):
         self._phases[name] = text
         self.note(f"{name}: {text}")
 
-    def steps(self, name: str, done: int, total: int | None) -> None:
+    def steps(self, name: str, done: int, total: int | None) -> None:  # noqa: ARG002
         self._done[name] = done
 
     def note(self, text: str) -> None:

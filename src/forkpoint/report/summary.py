@@ -174,7 +174,7 @@ def fork_groups(steps: Iterable[Step]) -> tuple[ForkGroup, ...]:
 def fork_order(steps: Iterable[Step]) -> list[Step]:
     """The steps that fork; those recorded op by op first, as they say most."""
     forked = [step for step in steps if step.fork]
-    return sorted(forked, key=lambda step: (step.fork is None or step.fork.kind != "op", step.index))
+    return sorted(forked, key=lambda s: (s.fork is None or s.fork.kind != "op", s.index))
 
 
 def row_fork(row: ShapeRow, by_index: Mapping[int, Step]) -> Fork | None:
@@ -254,7 +254,8 @@ def _inputs(steps: tuple[Step, ...]) -> Iterator[str]:
         names = dict.fromkeys(
             entry.name for step in unequal for entry in step.inputs if not entry.equal
         )
-        listed = ", ".join(shorten(name, LONG_NAME) for name in list(names)[:4]) + (", …" if len(names) > 4 else "")
+        listed = ", ".join(shorten(name, LONG_NAME) for name in list(names)[:4])
+        listed += ", …" if len(names) > 4 else ""
         yield (
             f"The inputs already differ in {len(unequal):,} of {counted(len(steps), 'step')} "
             f"({listed}): nothing after them can be blamed on the environment."

@@ -137,10 +137,11 @@ def _fork_table(comparison: Comparison) -> Table | None:
 
 def _fork_cells(group: ForkGroup) -> tuple[Text | str, ...]:
     fork, equal = group.fork, group.equal_fraction
-    operator = words.shorten(words.operator(fork.op), MAX_NAME) if fork.op else "not recorded op by op"
+    operator = words.operator(fork.op) if fork.op else "not recorded op by op"
+    module = words.shorten(words.module(fork.module, group.root), MAX_NAME)
     return (
         Text(words.ranges(group.steps, limit=4)),
-        Text(f"{operator}\nin {words.shorten(words.module(fork.module, group.root), MAX_NAME)}"),
+        Text(f"{words.shorten(operator, MAX_NAME)}\nin {module}"),
         _or_dash(group.max_abs),
         "-" if group.max_ulp is None else words.count(group.max_ulp),
         "-" if equal is None else words.percent(equal),
@@ -157,7 +158,9 @@ def _environment_table(comparison: Comparison) -> Table | None:
     table.add_column(Text(words.shorten(comparison.candidate.name, 24)), overflow="fold", ratio=3)
     for entry in entries[:MAX_ENVIRONMENT]:
         table.add_row(
-            Text(words.shorten(entry.key, MAX_NAME)), _value(entry.baseline), _value(entry.candidate)
+            Text(words.shorten(entry.key, MAX_NAME)),
+            _value(entry.baseline),
+            _value(entry.candidate),
         )
     _cut(table, len(entries) - MAX_ENVIRONMENT, "entry", "entries")
     return table

@@ -25,6 +25,7 @@ NOT_MEASURED = "not measured"
 LONG_NAME = 100
 """Characters of a name within a sentence; tables and JSON have the rest."""
 
+_TIMES, _TO = "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
 _OPERATOR = re.compile(r"\w+\.\w+\.\w+", re.ASCII)
 _BIDI = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _UNSAFE = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -75,8 +76,8 @@ def place(fork: Fork, root: str) -> str:
 
 
 def shape(sizes: Sequence[int]) -> str:
-    """``32×61``; a tensor without dimensions is a ``scalar``."""
-    return "×".join(str(size) for size in sizes) or "scalar"
+    """Sizes with multiplication signs between; a tensor without dimensions is a ``scalar``."""
+    return _TIMES.join(str(size) for size in sizes) or "scalar"
 
 
 def shapes(many: Iterable[Sequence[int]]) -> str:
@@ -121,14 +122,14 @@ def percent(fraction: float) -> str:
 
 
 def ranges(numbers: Iterable[int], *, limit: int = 12) -> str:
-    """``0–3, 7, 9–11``; after ``limit`` ranges the rest is counted."""
+    """``0-3, 7, 9-11`` (with en dashes); after ``limit`` ranges the rest is counted."""
     runs: list[list[int]] = []
     for value in sorted(set(numbers)):
         if runs and value == runs[-1][1] + 1:
             runs[-1][1] = value
         else:
             runs.append([value, value])
-    shown = [str(a) if a == b else f"{a}–{b}" for a, b in runs[:limit]]
+    shown = [str(a) if a == b else f"{a}{_TO}{b}" for a, b in runs[:limit]]
     left = sum(b - a + 1 for a, b in runs[limit:])
     return ", ".join(shown) + (f" and {left:,} more" if left else "")
 

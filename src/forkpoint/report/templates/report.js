@@ -18,6 +18,8 @@
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
     toImageButtonOptions: { filename: "forkpoint" },
   };
+  const MAX_MARKED = 200;
+  const forkRows = new Set(data.forks.filter((row) => row !== null));
   let map = null;
   const cursor = { column: 0, row: 0 };
 
@@ -77,25 +79,36 @@
         },
       });
     }
+    const columns = data.steps.map((_, i) => i).filter((i) => data.forks[i] !== null);
+    if (columns.length && data.steps.length <= MAX_MARKED) {
+      list.push({
+        type: "scatter", mode: "markers", hoverinfo: "skip", showlegend: false,
+        x: columns, y: columns.map((i) => data.forks[i]),
+        marker: { symbol: "diamond", size: 9, color: css("--card"), line: { color: css("--ink"), width: 1.5 } },
+      });
+    }
     return list;
   }
 
   const narrow = () => heat.clientWidth < 560;
-  const mapHeight = () => Math.min(Math.max(data.modules.length * 11, 200), 900) + 110;
+  const mapHeight = () => Math.min(Math.max(data.modules.length * 11, 200), 960) + 118;
 
-  // as many labels as there is room for, over the range that is in view
-  function ticksOf(range, count, room, label) {
+  // as many labels as there is room for, over the range in view; `wanted` go before others
+  function ticksOf(range, count, room, label, wanted) {
     const from = Math.max(0, Math.ceil(Math.min(...range))), to = Math.min(count - 1, Math.floor(Math.max(...range)));
     const stride = Math.max(1, Math.ceil((to - from + 1) / Math.max(1, room)));
-    const tickvals = [];
-    for (let i = from; i <= to; i += stride) tickvals.push(i);
+    const kept = wanted && wanted.size <= 8 ? [...wanted].filter((i) => i >= from && i <= to) : [];
+    const tickvals = kept.slice();
+    for (let i = from; i <= to; i += stride) {
+      if (!kept.some((k) => Math.abs(k - i) < stride)) tickvals.push(i);
+    }
     return { tickvals, ticktext: tickvals.map(label) };
   }
   function axisTicks(xRange, yRange) {
     const width = heat.clientWidth - (narrow() ? 150 : 330);
     const x = ticksOf(xRange, data.steps.length, width / 34, (i) => String(data.steps[i]));
-    const y = ticksOf(yRange, data.modules.length, (mapHeight() - 110) / 14,
-      (i) => escapeForPlotly(shorten(data.modules[i], narrow() ? 17 : 40)));
+    const y = ticksOf(yRange, data.modules.length, (mapHeight() - 118) / 14,
+      (i) => escapeForPlotly(shorten(data.modules[i], narrow() ? 17 : 40)), forkRows);
     return { x, y };
   }
 
@@ -108,10 +121,10 @@
     return {
       height: mapHeight(), paper_bgcolor: css("--card"), plot_bgcolor: css("--hatch"),
       font: { color: ink, size: 12, family: getComputedStyle(document.body).fontFamily },
-      margin: { l: narrow() ? 128 : 290, r: 12, t: 62, b: 46 },
+      margin: { l: narrow() ? 128 : 290, r: 12, t: 62, b: 56 },
       dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom", hovermode: "closest",
       modebar: { orientation: "h", bgcolor: "rgba(0,0,0,0)", color: css("--quiet"), activecolor: ink },
-      xaxis: { ...axis, ...ticks.x, range: xRange, title: { text: "step", standoff: 8 } },
+      xaxis: { ...axis, ...ticks.x, range: xRange, title: { text: "step", standoff: 18 } },
       yaxis: { ...axis, ...ticks.y, range: yRange, tickfont: { size: narrow() ? 10 : 11 } },
     };
   }

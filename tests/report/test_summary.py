@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from forkpoint.model import Comparison
+from forkpoint.report import headline, sentences
+from forkpoint.report.summary import fork_groups
+from tests.report import examples
+
+
+def test_the_demo_headline_says_what_forks_where() -> None:
+    assert headline(examples.demo()) == (
+        "divergent: 12 of 12 steps differ. The first operator that differs, among the events "
+        "recorded, is aten::native_layer_norm in embeddings.LayerNorm (all 12 steps)."
+    )
+
+
+@pytest.mark.parametrize("name", [*examples.ALL, "large"])
+def test_sentences(name: str, snapshot: SnapshotAssertion) -> None:
+    comparison = getattr(examples, name)()
+    assert (headline(comparison), *sentences(comparison)) == snapshot
+
+
+@pytest.mark.parametrize("make", examples.ALL.values(), ids=examples.ALL)
+def test_every_sentence_is_said_once_and_on_one_line(make: Callable[[], Comparison]) -> None:
+    comparison = make()
+    found = (headline(comparison), *sentences(comparison))
+    assert len(set(found)) == len(found)
+    assert all(sentence and "\n" not in sentence for sentence in found)
+
+
+def test_different_inputs_are_said_before_numbers() -> None:
+    assert headline(examples.other_inputs()).startswith("not comparable: the inputs already differ")
+    assert "operator sequence differs" in headline(examples.other_sequence())
+
+
+def test_recording_that_changes_numbers_is_not_passed_over() -> None:
+    assert any("nothing here is reliable" in s for s in sentences(examples.not_repeatable()))
+
+
+def test_fork_groups_hold_every_forked_step_once() -> None:
+    comparison = examples.large(400, 20)
+    forked = [step.index for step in comparison.steps if step.fork]
+    grouped = [index for group in fork_groups(comparison.steps) for index in group.steps]
+    assert sorted(grouped) == forked
+    assert fork_groups(comparison.steps)[0].fork.kind == "op"
