@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -100,12 +100,10 @@ def test_what_is_in_use_stays(cache: EnvironmentCache) -> None:
 
 def test_a_use_that_began_in_another_thread_ends_at_close(cache: EnvironmentCache) -> None:
     add(cache, "a", size=1, used=1)
-    thread = threading.Thread(target=cache.hold, args=("a",))
-    thread.start()
-    thread.join()
-    with EnvironmentCache(cache.root) as other:
+    with ThreadPoolExecutor(1) as pool, EnvironmentCache(cache.root) as other:
+        pool.submit(cache.hold, "a").result()
         assert other.prune() == []
-        cache.close()
+        cache.close()  # while the thread lives
         assert [entry.key for entry in other.prune()] == ["a"]
 
 
