@@ -4,7 +4,7 @@
 
 Makes a pair of recordings as the worker writes them (op level: 12 modules a step, the rest
 ops with two inputs and one output each, so 1,000,000 tensors and 2,900,000 values a side).
-A share of the steps, --differ, differs from some event on.
+A share of the steps, --differ, differs from some op on.
 Each run is a fresh process that opens both and calls `forkpoint.compare.diff`; printed are
 the median time, all times, and the largest peak of resident memory.
 """
@@ -122,7 +122,7 @@ def main() -> None:
         pair = Path(folder) / "a", Path(folder) / "b"
         chosen = random.Random(0).sample(range(options.steps), int(options.steps * options.differ))
         make(pair[0], options.steps, options.events, {})
-        make(pair[1], options.steps, options.events, {s: 2 + s % 90 for s in chosen})
+        make(pair[1], options.steps, options.events, {s: 8 * (s % 11) + 3 for s in chosen})
         report(pair, options.runs)
         if options.profile:
             profile_once(*pair)

@@ -26,7 +26,8 @@ Starting
     stop_after   null, or the number of steps after which the script is ended (exit status
                  ``stopped``; its ``finally`` blocks run)
 
-    plan: {"default": PICK, "steps": {"17": PICK, ...}} with PICK =
+    plan: {"default": PICK, "steps": {"17": PICK, ...}, "reserve": BYTES}; of ``max_storage``,
+    BYTES are held for outputs of steps (``root``), whatever else is kept before; PICK =
     {"level": "bare"|"module"|"op",
      "store": ["root", "modules"],    which outputs are kept: of the step, of each module call
      "modules": [path, ...] or null,  restricts "modules" to these module paths
@@ -56,7 +57,8 @@ Outputs
 Recording (format 1)
     manifest.json  {"format": "forkpoint.recording/1", "complete", "name", "level", "status",
                     "script", "argv", "settings", "steps", "fingerprint", "digest",
-                    "error", "started", "seconds"}
+                    "error", "started", "seconds", "tolerance"}
+                    tolerance: the job's where metrics were measured by it, else null or absent
     index.sqlite   the tables of `forkpoint_worker.schema`
     tensors/NNNNN.safetensors   each at most about 256 MiB; tensors are stored once per digest
 """
