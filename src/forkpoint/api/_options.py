@@ -12,7 +12,7 @@ from forkpoint.errors import UsageError
 from forkpoint.host import JobResult, LastEvent
 from forkpoint.model import Tolerance
 
-MAX_STORAGE = 2 * 10**9
+MAX_STORAGE = 5 * 10**8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,19 +29,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 Chosen = dict[str, Any]
 
 
-class Size(click.ParamType[int]):
-    """Bytes, written as 2GB, 512MiB or a number."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number of bytes."""
-        try:
-            return parse_size(value)
-        except UsageError as error:
-            self.fail(f"{error.message} {error.hint}", param, ctx)
-
-
 def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     """One decorator out of several; help shows their options in this order."""
     return lambda function: reduce(lambda f, decorate: decorate(f), reversed(decorators), function)
@@ -97,7 +84,12 @@ build_options = together(
         metavar="auto|cpu|cu128|…",
         help="Which builds of torch to install; auto looks for a GPU.",
     ),
-    click.option("--max-cache", type=Size(), help="Keep at most this much of built environments."),
+    click.option(
+        "--max-cache",
+        type=parse_size,
+        metavar="SIZE",
+        help="Keep at most this much of built environments.",
+    ),
 )
 
 run_options = together(
@@ -110,7 +102,12 @@ run_options = together(
     click.option(
         "--timeout", type=float, metavar="SECONDS", help="End a run of the script after this."
     ),
-    click.option("--max-storage", type=Size(), help="Bytes of tensors to keep.  [default: 2GB]"),
+    click.option(
+        "--max-storage",
+        type=parse_size,
+        metavar="SIZE",
+        help="Bytes of tensors to keep.  [default: 500MB]",
+    ),
     click.option("--force", is_flag=True, help="Replace older results of forkpoint at --out."),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ from forkpoint import api
 from forkpoint.cli import _options
 from forkpoint.cli._show import Output
 from forkpoint.errors import UsageError
+
+_OUTPUT_FLAGS = {"-q", "--quiet", "--force"}
+_OUTPUT_VALUES = {"--out", "--html", "--format"}
 
 
 @click.command(
@@ -84,14 +87,23 @@ def compare(**chosen: Any) -> int:
         )
     for failure in finished.failures:
         watch.failed(failure)
-    status = output.show(replace(finished.comparison))
+    status = output.show(finished.comparison)
     output.say(f"Everything is kept in {finished.folder}")
     return status
 
 
-def command_line(words: list[str]) -> str:
-    """The command as it was given, quoted for a shell."""
-    return shlex.join(["forkpoint", *words])
+def command_line(words: Sequence[str]) -> str:
+    """The command as it was given, quoted for a shell, without where its output went."""
+    kept: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            kept += [word, *rest]
+        elif word in _OUTPUT_VALUES:
+            next(rest, None)
+        elif word not in _OUTPUT_FLAGS and word.partition("=")[0] not in _OUTPUT_VALUES:
+            kept.append(word)
+    return shlex.join(["forkpoint", *kept])
 
 
 def _are(count: int) -> str:

@@ -12,6 +12,9 @@ from forkpoint.demo import ENVIRONMENTS, SCRIPT, WITH
 from forkpoint.environments import parse_spec, with_requirements
 from forkpoint.host import Workload
 
+MAX_STORAGE = 200 * 10**6
+"""Bytes: enough to measure every step, and quick to write."""
+
 NEXT = """
 What to try next:
   forkpoint compare --env old='torch==2.9.1' --env new='torch==2.10.0' YOUR_SCRIPT.py
@@ -64,7 +67,7 @@ def demo(batches: int, out: Path | None, html: Path | None, form: str, quiet: bo
         finished = api.run_comparison(
             workload,
             specs,
-            options=api.Options(out=out),
+            options=api.Options(out=out, max_storage=MAX_STORAGE),
             observer=watch,
             reproduce="forkpoint demo",
         )

@@ -16,7 +16,7 @@ from rich.text import Text
 from forkpoint import api
 from forkpoint.cli import _options
 from forkpoint.cli._show import Output, print_bytes
-from forkpoint.environments import CacheEntry, Environment, EnvironmentCache
+from forkpoint.environments import CacheEntry, Environment, EnvironmentCache, parse_size
 from forkpoint.errors import UsageError
 
 _form = click.option(
@@ -79,7 +79,8 @@ def show(key: str, form: str) -> int:
 @env.command(epilog="\b\nExample:\n  forkpoint env prune --keep 20GB")
 @click.option(
     "--keep",
-    type=_options.Size(),
+    type=parse_size,
+    metavar="SIZE",
     default=0,
     help="Remove only until this much is left, the least recently used first.",
 )

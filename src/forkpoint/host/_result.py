@@ -110,7 +110,7 @@ def read_last_event(path: Path) -> LastEvent | None:
             data = stream.read(MAX_LAST_EVENT)
     except OSError:
         return None
-    fields = data.partition(b"\0")[0].decode(errors="replace").strip().split("\t")
+    fields = data.partition(b"\0")[0].decode(errors="replace").split("\t")
     if len(fields) != 3 or not fields[0].lstrip("-").isdecimal():
         return None
     return LastEvent(int(fields[0]), fields[1], fields[2])

@@ -1,0 +1,5 @@
+"""``python -m forkpoint``."""
+
+from forkpoint.cli import main
+
+main()
