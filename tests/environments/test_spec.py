@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
@@ -73,6 +73,7 @@ def test_text_reads_back_to_an_equal_spec(
 
 
 @given(st.text(max_size=40))
+@example("~0")
 def test_any_text_is_a_spec_or_a_usage_error(text: str) -> None:
     try:
         spec = parse_spec(f"x={text}")
@@ -125,6 +126,7 @@ def test_paths_are_relative_to_the_base(tmp_path: Path) -> None:
         "old=torch=>2",
         "old='torch",
         "old=!",
+        "old=~nobody-of-that-name/pkg",
     ],
 )
 def test_what_cannot_be_is_said(
@@ -154,3 +156,8 @@ def test_nothing_is_installed_into_an_existing_environment(tmp_path: Path) -> No
 def test_a_spec_checks_itself(bad: dict[str, dict[str, str]]) -> None:
     with pytest.raises(UsageError):
         EnvironmentSpec(name="a", **bad)  # type: ignore[arg-type]
+
+
+def test_a_path_too_long_is_said() -> None:
+    with pytest.raises(UsageError, match="cannot be used as a path"):
+        parse_spec(f"old=python=/{'x' * 5000}")

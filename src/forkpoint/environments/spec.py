@@ -248,5 +248,13 @@ def _once(old: str | None, new: str, token: str) -> str:
 
 
 def _absolute(text: str, base: Path | None) -> Path:
-    # not resolve(): a virtual environment is known by the path of its links, not their target
-    return Path(os.path.normpath((base or Path.cwd()) / Path(text).expanduser()))
+    """The absolute path that a token means; whether something is there, too, can be asked."""
+    try:
+        # not resolve(): a virtual environment is known by the path of its links, not their target
+        path = Path(os.path.normpath((base or Path.cwd()) / Path(text).expanduser()))
+        path.exists()
+    except (OSError, RuntimeError) as error:  # a name too long, a folder closed to us, ~nobody
+        raise UsageError(
+            f"{text!r} cannot be used as a path: {error}", hint="Write the path out in full."
+        ) from None
+    return path
