@@ -1,45 +1,53 @@
 """What differs between torch releases, found by looking, never by version number."""
 
+from __future__ import annotations
+
 import contextlib
+import sys
+from typing import Any, Callable
 
 import torch
 import torch.utils._python_dispatch as _dispatch
 
 try:  # torch >= 2.1
-    from torch.compiler import is_compiling
+    from torch.compiler import is_compiling as _is_compiling
 except ImportError:  # torch 2.0
-    from torch._dynamo import is_compiling
+    from torch._dynamo import is_compiling as _is_compiling
 
-disable_modes = getattr(_dispatch, "_disable_current_modes", contextlib.nullcontext)
+is_compiling: Callable[[], bool] = _is_compiling
+"""Whether torch.compile is tracing the code that asks."""
+
+disable_modes: Callable[[], contextlib.AbstractContextManager[Any]] = getattr(
+    _dispatch, "_disable_current_modes", contextlib.nullcontext
+)
 """Context in which no TorchDispatchMode is active (a no-op where torch cannot do that)."""
-
-
-def optimized_module_class():
-    """The class that `torch.compile` wraps a module in; a class nothing is one of if unknown.
-
-    Only looked up where dynamo has been imported by somebody else: importing it takes seconds.
-    """
-    import sys
-
-    frame = sys.modules.get("torch._dynamo.eval_frame")
-    return getattr(frame, "OptimizedModule", _Nothing)
 
 
 class _Nothing:
     pass
 
 
-def version_of(tensor):
+def optimized_module_class() -> type:
+    """The class that `torch.compile` wraps a module in; a class nothing is one of if unknown.
+
+    Only looked up where dynamo has been imported by somebody else: importing it takes seconds.
+    """
+    frame = sys.modules.get("torch._dynamo.eval_frame")
+    found: type = getattr(frame, "OptimizedModule", _Nothing)
+    return found
+
+
+def version_of(tensor: torch.Tensor) -> int:
     """The tensor's version counter, or -1 where it has none (inference tensors)."""
-    return -1 if tensor.is_inference() else tensor._version
+    return -1 if tensor.is_inference() else int(tensor._version)
 
 
-def capturing(tensor):
+def capturing(tensor: torch.Tensor) -> bool:
     """Whether a CUDA graph is being captured on the tensor's device just now."""
-    return tensor.is_cuda and torch.cuda.is_current_stream_capturing()
+    return bool(tensor.is_cuda and torch.cuda.is_current_stream_capturing())
 
 
-def has_plain_memory(tensor):
+def has_plain_memory(tensor: torch.Tensor) -> bool:
     """Whether the tensor's elements lie in addressable memory, as strides describe them."""
     return (
         tensor.layout is torch.strided
@@ -47,16 +55,28 @@ def has_plain_memory(tensor):
         and not tensor.is_meta
         and not getattr(tensor, "is_nested", False)
         and not _is_wrapper(tensor)
+        and _has_address(tensor)
     )
 
 
-def _is_wrapper(tensor):
+# torch.nn.Buffer makes plain tensors, but is a class of its own where it exists
+_ORDINARY = frozenset(
+    (torch.Tensor, torch.nn.Parameter, getattr(torch.nn, "Buffer", torch.nn.Parameter))
+)
+
+
+def _is_wrapper(tensor: torch.Tensor) -> bool:
     """A tensor subclass without memory of its own (DTensor, FakeTensor, functional tensors)."""
-    if type(tensor) in (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer if _BUFFER else None):
+    if type(tensor) in _ORDINARY:
         return False
     if torch._is_functional_tensor(tensor):
         return True
     return hasattr(tensor, "__tensor_flatten__") or type(tensor).__name__ == "FakeTensor"
 
 
-_BUFFER = hasattr(torch.nn, "Buffer")
+def _has_address(tensor: torch.Tensor) -> bool:
+    """False inside torch.func's transforms, and for the zeros that autograd never allocates."""
+    try:
+        return tensor.data_ptr() != 0 or tensor.numel() == 0
+    except RuntimeError:
+        return False

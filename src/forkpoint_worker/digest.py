@@ -16,10 +16,13 @@ do not depend on the order of summation, so neither threads nor the device chang
 It is meant to tell tensors of two honest runs apart, not to withstand forgery.
 """
 
+from __future__ import annotations
+
 import ctypes
 import hashlib
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from typing import Iterator, Sequence
 
 import torch
 
@@ -40,39 +43,39 @@ _TINY_WORDS = 24  # up to here Python's integers beat three torch calls
 _FEW_ROWS = 64  # up to here they beat the dozen calls that mix a vector
 
 
-def signed(value):
+def signed(value: int) -> int:
     """An unsigned 64-bit integer as the signed one with the same bits."""
     value &= _MASK
     return value - (1 << 64) if value >> 63 else value
 
 
-def _splitmix(state):
+def _splitmix(state: int) -> Iterator[int]:
     while True:
         state = (state + GOLDEN) & _MASK
         yield mix(state)
 
 
-def mix(z):
+def mix(z: int) -> int:
     """SplitMix64's finalizer on an unsigned 64-bit integer."""
     z = ((z ^ (z >> 32)) * MIX_1) & _MASK
     z = ((z ^ (z >> 29)) * MIX_2) & _MASK
     return z ^ (z >> 32)
 
 
-def weights():
+def weights() -> tuple[list[int], list[int]]:
     """The two lists of 1024 odd weights, as unsigned integers."""
     stream = _splitmix(0x666F726B706F696E)
     return [next(stream) | 1 for _ in range(ROW)], [next(stream) | 1 for _ in range(ROW)]
 
 
-def finish(raw, dtype, shape):
+def finish(raw: int, dtype: str, shape: Sequence[int]) -> int:
     """The digest (signed, 64 bits) from the sum over rows, a dtype name and a shape."""
     text = "%s:%s" % (dtype, ",".join(map(str, shape)))
     data = struct.pack("<Q", raw & _MASK) + text.encode()
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little", signed=True)
 
 
-def combine(digests):
+def combine(digests: Sequence[int]) -> int:
     """One digest for several, in order; a single one stands for itself."""
     if len(digests) == 1:
         return digests[0]
@@ -80,13 +83,13 @@ def combine(digests):
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little", signed=True)
 
 
-def of_text(text):
+def of_text(text: str) -> int:
     """A digest of plain values, by their text."""
     data = hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=8).digest()
     return int.from_bytes(data, "little", signed=True)
 
 
-def dtype_name(dtype):
+def dtype_name(dtype: torch.dtype) -> str:
     """``float32`` for ``torch.float32``."""
     return str(dtype).rpartition(".")[2]
 
@@ -97,20 +100,20 @@ class Digester:
     Make it before the script starts: what is allocated here must not be inference tensors.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._w, self._v = weights()
         with torch.inference_mode(False):
             self.w = torch.tensor([signed(n) for n in self._w], device="cpu")
             self.v = torch.tensor([signed(n) for n in self._v], device="cpu")
             self._lanes = [_Lane() for _ in range(_MAX_THREADS)]
             self._base = torch.arange(1, _CHUNK_ROWS + 1, device="cpu") * signed(GOLDEN)
-        self._pool = None
+        self._pool: ThreadPoolExecutor | None = None
 
-    def digest(self, tensor):
+    def digest(self, tensor: torch.Tensor) -> int:
         """The digest of a tensor on the CPU, as a signed 64-bit integer."""
         return finish(self.raw(tensor), dtype_name(tensor.dtype), tensor.shape)
 
-    def raw(self, tensor):
+    def raw(self, tensor: torch.Tensor) -> int:
         """The sum over rows (see the module's text), an unsigned 64-bit integer."""
         flat = memory.plain(tensor)
         count = flat.numel() * flat.element_size()
@@ -123,15 +126,15 @@ class Digester:
         tail = _tail(flat, words, rest)
         return self._rows(whole, tail) & _MASK
 
-    def _tiny(self, data):
-        data = bytes(data)
+    def _tiny(self, memory_of: memoryview) -> int:
+        data = bytes(memory_of)
         data += b"\0" * (-len(data) % 8)
         row = 0
         for j, (x,) in enumerate(struct.iter_unpack("<q", data)):
             row += self._w[j] * x + self._v[j] * (x >> 32)
         return mix((row + GOLDEN) & _MASK)
 
-    def _rows(self, words, tail):
+    def _rows(self, words: torch.Tensor, tail: int | None) -> int:
         """All rows of a vector of words; ``tail`` is one more word, or None."""
         full = words.numel() // ROW
         total = 0
@@ -151,7 +154,7 @@ class Digester:
             total += mix((row + (full + 1) * GOLDEN) & _MASK)
         return total
 
-    def _chunk(self, grid, start):
+    def _chunk(self, grid: torch.Tensor, start: int) -> int:
         rows = grid.shape[0]
         threads = min(_MAX_THREADS, torch.get_num_threads(), rows * ROW * 8 // _SPLIT_BYTES + 1)
         if threads == 1:
@@ -163,7 +166,7 @@ class Digester:
             return sum(mix((row + i * GOLDEN) & _MASK) for i, row in numbered)
         return int(_mixed(sums + self._base[:rows] + signed(start * GOLDEN)).sum())
 
-    def _split(self, grid, threads):
+    def _split(self, grid: torch.Tensor, threads: int) -> torch.Tensor:
         """The rows' sums, a slice a thread: integer dot products use one core in torch."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(_MAX_THREADS - 1, "forkpoint-digest")
@@ -180,12 +183,12 @@ class Digester:
 class _Lane:
     """Scratch memory of one thread."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._shifted = torch.empty(_BLOCK_ROWS, ROW, dtype=torch.int64, device="cpu")
         self._low = torch.empty(_CHUNK_ROWS, dtype=torch.int64, device="cpu")
         self._high = torch.empty(_CHUNK_ROWS, dtype=torch.int64, device="cpu")
 
-    def rows(self, grid, w, v):
+    def rows(self, grid: torch.Tensor, w: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Sums of the rows of ``grid`` [n <= 8192, 1024]; valid until the next call."""
         count = grid.shape[0]
         low, high = self._low[:count], self._high[:count]
@@ -198,18 +201,18 @@ class _Lane:
         return low.add_(high)
 
 
-def _shift(z, bits):
+def _shift(z: torch.Tensor, bits: int) -> torch.Tensor:
     """Logical right shift of an int64 tensor."""
     return (z >> bits) & ((1 << (64 - bits)) - 1)
 
 
-def _mixed(z):
+def _mixed(z: torch.Tensor) -> torch.Tensor:
     z = (z ^ _shift(z, 32)) * signed(MIX_1)
     z = (z ^ _shift(z, 29)) * signed(MIX_2)
     return z ^ _shift(z, 32)
 
 
-def _as_words(flat, words):
+def _as_words(flat: torch.Tensor, words: int) -> torch.Tensor:
     """The first ``words`` 64-bit words of a contiguous tensor, without copying it."""
     flat = flat.view(-1)
     if flat.element_size() > 8:  # complex128: two words an element
@@ -219,14 +222,14 @@ def _as_words(flat, words):
     return flat[: words * 8 // flat.element_size()].view(torch.int64)
 
 
-def _tail(flat, words, rest):
+def _tail(flat: torch.Tensor, words: int, rest: int) -> int | None:
     if not rest:
         return None
     data = ctypes.string_at(flat.data_ptr() + words * 8, rest)
     return int.from_bytes(data, "little")
 
 
-def generic_raw(tensor, w, v):
+def generic_raw(tensor: torch.Tensor, w: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """The sum over rows as a 0-d int64 tensor on the tensor's own device, by torch operations.
 
     For devices that have no kernel of their own here; ``w`` and ``v`` lie on that device.

@@ -1,8 +1,12 @@
 """What an environment is made of, as {key: text}; keys sort into groups by their first part."""
 
+from __future__ import annotations
+
 import os
 import platform
 import sys
+from importlib import metadata
+from typing import Any, Iterable
 
 import torch
 
@@ -40,7 +44,7 @@ _CALLS = {
 }
 
 
-def collect():
+def collect() -> dict[str, str]:
     """The fingerprint of this process, as it is now."""
     found = {
         "python.version": platform.python_version(),
@@ -64,7 +68,7 @@ def collect():
     return found
 
 
-def attention(modules):
+def attention(modules: Iterable[tuple[str, torch.nn.Module]]) -> dict[str, str]:
     """The attention implementation of transformers models among ``modules``, if they say."""
     found = {}
     for name, module in modules:
@@ -75,8 +79,8 @@ def attention(modules):
     return found
 
 
-def _put(found, key, path, call):
-    value = torch
+def _put(found: dict[str, str], key: str, path: str, call: bool) -> None:
+    value: Any = torch
     try:
         for part in path.split("."):
             value = getattr(value, part)
@@ -85,7 +89,7 @@ def _put(found, key, path, call):
         return
 
 
-def _cpu_model():
+def _cpu_model() -> str:
     try:
         with open("/proc/cpuinfo") as stream:
             for line in stream:
@@ -96,7 +100,7 @@ def _cpu_model():
     return platform.processor() or "unknown"
 
 
-def _cuda():
+def _cuda() -> dict[str, str]:
     if not torch.cuda.is_available():
         return {}
     found = {"cuda.cudnn": str(torch.backends.cudnn.version())}
@@ -113,7 +117,7 @@ def _cuda():
     return found
 
 
-def _variables():
+def _variables() -> dict[str, str]:
     return {
         "variable." + name: value
         for name, value in os.environ.items()
@@ -121,11 +125,9 @@ def _variables():
     }
 
 
-def _packages():
-    """Installed distributions; from importlib.metadata, which Python 3.8 has."""
-    from importlib import metadata
-
-    found = {}
+def _packages() -> dict[str, str]:
+    """Installed distributions."""
+    found: dict[str, str] = {}
     for distribution in metadata.distributions(path=sys.path):
         name = distribution.metadata["Name"]
         if name:

@@ -1,9 +1,21 @@
 """Which tensor content lies in which memory: what has a digest is not hashed again."""
 
+from __future__ import annotations
+
 import weakref
+from typing import TYPE_CHECKING, Callable, Tuple
+
+import torch
 
 from ._compat import version_of
-from .hasher import final
+from .hasher import Raw, final
+
+if TYPE_CHECKING:
+    _Reference = weakref.ref[torch.Tensor]
+else:
+    _Reference = weakref.ref  # takes no parameters on Python 3.8
+
+Key = Tuple[int, torch.dtype, Tuple[int, ...], Tuple[int, ...]]
 
 
 class Content:
@@ -13,26 +25,33 @@ class Content:
     digest of its own: a view (then ``base`` is set) or uninitialised memory.
     """
 
-    __slots__ = ("_digest", "base", "dtype", "id", "raw", "shape", "source")
+    __slots__ = ("_digest", "base", "dtype", "id", "raw", "shape", "source", "stored")
 
-    def __init__(self, number, dtype, shape, source, raw, base=None):
+    def __init__(
+        self,
+        number: int,
+        layout: tuple[str, tuple[int, ...]],
+        source: int,
+        raw: Raw | None,
+        base: Content | None = None,
+    ) -> None:
         self.id = number
-        self.dtype = dtype
-        self.shape = shape
+        self.dtype, self.shape = layout
         self.source = source
         self.raw = raw
         self.base = base
-        self._digest = None
+        self.stored = False
+        self._digest: int | None = None
 
     @property
-    def digest(self):
+    def digest(self) -> int | None:
         """The digest, or None; of a tensor on a device only after `Hasher.fetch`."""
         if self._digest is None and self.raw is not None:
             self._digest = final(self.raw, self.dtype, self.shape)
         return self._digest
 
 
-class _Entry(weakref.ref):
+class _Entry(_Reference):
     """Dies with its tensor object, and is taken out of the tables then.
 
     The reference is never followed: a tensor object that C++ keeps alive must not be brought
@@ -41,33 +60,42 @@ class _Entry(weakref.ref):
 
     __slots__ = ("content", "key", "storage", "versions")
 
-    def __new__(cls, tensor, callback, *_):
+    def __new__(
+        cls, tensor: torch.Tensor, callback: Callable[[_Entry], None], *_: object
+    ) -> _Entry:
         return super().__new__(cls, tensor, callback)
 
-    def __init__(self, tensor, callback, key, storage, content):
+    def __init__(
+        self,
+        tensor: torch.Tensor,
+        callback: Callable[[_Entry], None],
+        key: Key,
+        storage: int,
+        content: Content,
+    ) -> None:
         super().__init__(tensor, callback)
         self.key = key
         self.storage = storage
         self.content = content
-        self.versions = ()
+        self.versions: tuple[int, ...] = ()
 
 
 class Known:
     """Contents by memory (address, dtype, shape, strides), while it is alive and unchanged."""
 
-    def __init__(self):
-        self._entries = {}
-        self._storages = {}
-        self._whole = {}
+    def __init__(self) -> None:
+        self._entries: dict[Key, _Entry] = {}
+        self._storages: dict[int, set[Key]] = {}
+        self._whole: dict[int, _Entry] = {}
 
-    def find(self, tensor):
+    def find(self, tensor: torch.Tensor) -> Content | None:
         """The content of the tensor if it is known, else None."""
         entry = self._entries.get(key_of(tensor))
         if entry is None or version_of(tensor) not in entry.versions:
             return None
         return entry.content
 
-    def whole(self, tensor):
+    def whole(self, tensor: torch.Tensor) -> Content | None:
         """The content that fills the tensor's storage, if it is known, else None.
 
         Autograd makes a tensor object of its own for a view, so that the one which the op
@@ -78,7 +106,7 @@ class Known:
             return None
         return entry.content
 
-    def add(self, tensor, content, mutated=False):
+    def add(self, tensor: torch.Tensor, content: Content, mutated: bool = False) -> None:
         """Remember a content; ``mutated``: by an in-place op that is still under way.
 
         Autograd counts such an op's new version only after the op's own code has returned.
@@ -92,13 +120,13 @@ class Known:
         if content.raw is not None and _fills_storage(tensor):
             self._whole[storage] = entry
 
-    def invalidate(self, tensor):
+    def invalidate(self, tensor: torch.Tensor) -> None:
         """Forget all contents in the tensor's storage: it is about to be written to."""
         for key in self._storages.pop(storage_of(tensor), ()):
             self._entries.pop(key, None)
         self._whole.pop(storage_of(tensor), None)
 
-    def _forget(self, entry):
+    def _forget(self, entry: _Entry) -> None:
         if self._whole.get(entry.storage) is entry:
             del self._whole[entry.storage]
         if self._entries.get(entry.key) is entry:
@@ -110,16 +138,16 @@ class Known:
                     self._storages.pop(entry.storage, None)
 
 
-def _fills_storage(tensor):
+def _fills_storage(tensor: torch.Tensor) -> bool:
     size = tensor.numel() * tensor.element_size()
     return tensor.is_contiguous() and size == tensor.untyped_storage().nbytes()
 
 
-def key_of(tensor):
+def key_of(tensor: torch.Tensor) -> Key:
     """What tells one piece of memory, read in one way, from another."""
     return (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
 
 
-def storage_of(tensor):
+def storage_of(tensor: torch.Tensor) -> int:
     """The address at which the tensor's storage starts."""
     return tensor.untyped_storage().data_ptr()

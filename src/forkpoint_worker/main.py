@@ -1,19 +1,26 @@
 """The worker's entry point: read the job, run the script as ``__main__``, write the result."""
 
+from __future__ import annotations
+
 import json
 import os
 import runpy
 import signal
+import site
 import sys
 import time
 import traceback
+from typing import TYPE_CHECKING, Any, Mapping
 
 from . import PROTOCOL, manifest, status
+
+if TYPE_CHECKING:
+    from .session import Session
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def main(inject, control):
+def main(inject: str, control: str) -> None:
     """Run the job in ``control``; ends the process with the script's exit status."""
     pid = os.getpid()
     status.watch_faults(control)
@@ -36,14 +43,12 @@ def main(inject, control):
     sys.exit(code)
 
 
-def _terminated(number, frame):  # noqa: ARG001
+def _terminated(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _restore_path(job):
+def _restore_path(job: Mapping[str, Any]) -> None:
     """What ``-I`` left out: PYTHONPATH and the user's site folder; the script's goes first."""
-    import site
-
     extra = [path for path in job.get("sys_path") or () if path not in sys.path]
     at = 1 if sys.path and sys.path[0] == "" else 0
     sys.path[at:at] = extra
@@ -56,17 +61,17 @@ def _restore_path(job):
 
 
 class _Run:
-    def __init__(self, control, job):
+    def __init__(self, control: str, job: Mapping[str, Any]) -> None:
         self._control = control
         self._job = job
         self._clock = time.monotonic()
-        self._session = None
-        self._result = {
+        self._session: Session | None = None
+        self._result: dict[str, Any] = {
             "protocol": PROTOCOL, "status": "failed", "exit_code": None, "error": None,
             "steps": 0, "seconds": 0.0, "peak_rss": 0, "storage_full": False, "fingerprint": {},
         }  # fmt: skip
 
-    def go(self):
+    def go(self) -> int:
         """Do the job; the exit status of the process."""
         if self._job.get("protocol") != PROTOCOL:
             raise ValueError("this worker speaks protocol %d" % PROTOCOL)
@@ -81,7 +86,7 @@ class _Run:
             return 0
         return self._record()
 
-    def _record(self):
+    def _record(self) -> int:
         from .recorder import RecordingBroken, StopScript  # noqa: PLC0415
         from .session import Session  # noqa: PLC0415
 
@@ -112,7 +117,7 @@ class _Run:
         self._session.stop(outcome, error)
         return code
 
-    def _script(self):
+    def _script(self) -> None:
         """Run the script or module as ``python`` would, in this very process."""
         job = self._job
         argv = list(job.get("argv") or ())
@@ -124,12 +129,12 @@ class _Run:
             sys.path.insert(0, os.path.dirname(os.path.abspath(job["script"])))
             runpy.run_path(job["script"], run_name="__main__")
 
-    def fail(self, error):
+    def fail(self, error: BaseException) -> None:
         """The worker itself could not do its job."""
         self._result.update(status="failed", exit_code=70, error=_described(error))
         traceback.print_exc()
 
-    def report(self, code):
+    def report(self, code: int) -> None:
         """Write ``result.json``."""
         self._result["seconds"] = time.monotonic() - self._clock
         self._result["peak_rss"] = _peak_rss()
@@ -143,7 +148,7 @@ class _Run:
         manifest.write(os.path.join(self._control, "result.json"), self._result)
 
 
-def _exit_code(end):
+def _exit_code(end: SystemExit) -> int:
     """The status that Python would exit with."""
     if end.code is None:
         return 0
@@ -153,7 +158,7 @@ def _exit_code(end):
     return 1
 
 
-def _described(error):
+def _described(error: BaseException | None) -> dict[str, str] | None:
     """An exception as plain data; frames of the worker are left out of its traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     shown = [frame for frame in frames if not _ours(frame.filename)] or list(frames)
@@ -162,12 +167,12 @@ def _described(error):
     return {"type": type(error).__name__, "message": str(error), "traceback": text}
 
 
-def _ours(filename):
+def _ours(filename: str) -> bool:
     name = os.path.abspath(filename)
     return name.startswith(_HERE) or name == runpy.__file__ or filename.startswith("<frozen")
 
 
-def _peak_rss():
+def _peak_rss() -> int:
     try:
         import resource  # noqa: PLC0415
     except ImportError:

@@ -1,9 +1,13 @@
 """Bytes of tensors, without numpy."""
 
+from __future__ import annotations
+
 import ctypes
 
+import torch
 
-def plain(tensor):
+
+def plain(tensor: torch.Tensor) -> torch.Tensor:
     """The tensor as contiguous memory in logical order, without lazy conjugation or negation.
 
     Copies only where it must; the result has the tensor's device, dtype and shape.
@@ -18,7 +22,7 @@ def plain(tensor):
     return tensor.contiguous()
 
 
-def view_bytes(tensor):
+def view_bytes(tensor: torch.Tensor) -> memoryview:
     """A writable memoryview over a contiguous CPU tensor's bytes; the tensor must outlive it."""
     count = tensor.numel() * tensor.element_size()
     if count == 0:

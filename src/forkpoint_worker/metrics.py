@@ -6,7 +6,10 @@ representable values between them: the difference of their bit patterns read as 
 magnitude, with both zeros at 0 (Bruce Dawson, "Comparing Floating Point Numbers", 2012).
 """
 
+from __future__ import annotations
+
 import json
+from typing import Any, Sequence
 
 import torch
 
@@ -16,7 +19,9 @@ _INTS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _MAX = (1 << 63) - 1
 
 
-def compare(baseline, candidate, limits):
+def compare(
+    baseline: torch.Tensor, candidate: torch.Tensor, limits: tuple[float, float] | None
+) -> str:
     """Metrics of two tensors of one shape and dtype, as the JSON text of `model.Metrics`.
 
     ``baseline`` may lie on another device; it is brought over in chunks. ``limits`` is
@@ -32,16 +37,16 @@ def compare(baseline, candidate, limits):
 
 
 class _Tally:
-    def __init__(self, dtype, limits):
+    def __init__(self, dtype: torch.dtype, limits: tuple[float, float] | None) -> None:
         self._floating = dtype.is_floating_point
         self._complex = dtype.is_complex
         self._limits = limits
         self.count = self.equal = self.close = self.finite = self.odd = 0
         self.sum_abs = self.max_abs = self.max_rel = 0.0
-        self._worst = None
+        self._worst: _Worst | None = None
         self._ulps = _Ulps()
 
-    def add(self, b, c, start):
+    def add(self, b: torch.Tensor, c: torch.Tensor, start: int) -> None:
         """Take in the elements from ``start`` on."""
         self.count += b.numel()
         same = _same_bits(b, c)
@@ -98,7 +103,7 @@ class _Tally:
         if value > 0 and (self._worst is None or value > self._worst[0]):
             self._worst = (value, start + top, _text(b[top]), _text(c[top]))
 
-    def result(self, shape):
+    def result(self, shape: Sequence[int]) -> dict[str, Any]:
         """All figures, as `model.Metrics` has them."""
         count = self.count
         ulps = self._floating or self._complex
@@ -120,12 +125,12 @@ class _Tally:
 class _Ulps:
     """The distribution of ULP distances: small ones counted, large ones kept."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._counts = torch.zeros(_SMALL, dtype=torch.int64)
-        self._large = []
+        self._large: list[torch.Tensor] = []
         self._max = 0
 
-    def add(self, distances):
+    def add(self, distances: torch.Tensor) -> None:
         if distances.numel() == 0:
             return
         self._max = max(self._max, int(distances.max()))
@@ -134,10 +139,10 @@ class _Ulps:
         if not bool(small.all()):
             self._large.append(distances[~small].cpu())
 
-    def largest(self):
+    def largest(self) -> int:
         return self._max
 
-    def quantile(self):
+    def quantile(self) -> int:
         """The smallest u so that at least 99% of the finite pairs lie within u."""
         total = int(self._counts.sum()) + sum(part.numel() for part in self._large)
         if not total:
@@ -150,11 +155,11 @@ class _Ulps:
         return int(large[rank - int(below[-1]) - 1])
 
 
-def _bits(tensor):
+def _bits(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.contiguous().view(_INTS[tensor.element_size()])
 
 
-def _same_bits(b, c):
+def _same_bits(b: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
     if b.is_complex():
         real_b, real_c = torch.view_as_real(b), torch.view_as_real(c)
         return (_bits(real_b) == _bits(real_c)).all(-1)
@@ -163,7 +168,7 @@ def _same_bits(b, c):
     return _bits(b) == _bits(c)
 
 
-def _ulp_distance(b, c):
+def _ulp_distance(b: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
     """|steps| between two float tensors, int64, at most 2**63 - 1; NaN gives nonsense."""
     width = b.element_size() * 8
     mask = (1 << (width - 1)) - 1
@@ -174,7 +179,7 @@ def _ulp_distance(b, c):
     return torch.where(negative_b == negative_c, (magnitude_b - magnitude_c).abs(), apart)
 
 
-def _text(element):
+def _text(element: torch.Tensor) -> str:
     return repr(element.item())
 
 

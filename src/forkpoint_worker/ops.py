@@ -1,5 +1,9 @@
 """What is known of ATen ops from their schemas: arguments, what they write to, what is noise."""
 
+from __future__ import annotations
+
+from typing import Any, Mapping, Sequence, Tuple, Union
+
 import torch
 
 _UNINITIALISED = frozenset(
@@ -25,12 +29,16 @@ _NOISE = {
 }
 
 
+Part = Union[str, Tuple[Any, ...]]  # a plain value's text, a tensor's layout, or a list of parts
+Key = Tuple[str, Tuple[Part, ...], Tuple[Tuple[str, Part], ...]]
+
+
 class Op:
     """One overload: its name, argument names, and which arguments it writes to."""
 
     __slots__ = ("arguments", "name", "noise", "uninitialised", "written", "written_names")
 
-    def __init__(self, func):
+    def __init__(self, func: Any) -> None:
         self.name = str(func)
         base = self.name.rpartition(".")[0]
         arguments = func._schema.arguments
@@ -42,7 +50,7 @@ class Op:
         self.noise = _NOISE.get(base, frozenset())
 
 
-def _writes(argument):
+def _writes(argument: Any) -> bool:
     return argument.alias_info is not None and argument.alias_info.is_write
 
 
@@ -51,9 +59,9 @@ class Call:
 
     __slots__ = ("inputs", "key", "written")
 
-    def __init__(self, op, args, kwargs):
-        self.inputs = []
-        self.written = []
+    def __init__(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        self.inputs: list[tuple[str, torch.Tensor]] = []
+        self.written: list[torch.Tensor] = []
         named = op.arguments
         positional = tuple(
             self._take(named[i], value, i in op.written) for i, value in enumerate(args)
@@ -62,9 +70,9 @@ class Call:
             (name, self._take(name, value, name in op.written_names))
             for name, value in kwargs.items()
         )
-        self.key = (op.name, positional, keywords)
+        self.key: Key = (op.name, positional, keywords)
 
-    def _take(self, name, value, written):
+    def _take(self, name: str, value: object, written: bool) -> Part:
         if isinstance(value, torch.Tensor):
             self.inputs.append((name, value))
             if written:
@@ -78,13 +86,13 @@ class Call:
         return repr(value)
 
 
-def _layout(tensor):
+def _layout(tensor: torch.Tensor) -> Part:
     if tensor.layout is not torch.strided:
         return (tensor.dtype, tensor.shape, str(tensor.layout))
     return (tensor.dtype, tensor.shape, tensor.stride())
 
 
-def signature(key):
+def signature(key: Key) -> str:
     """A signature's text: tensors as ``float32[32,77]{77,1}``, plain values as they are."""
     name, positional, keywords = key
     parts = [_text(part) for part in positional]
@@ -92,7 +100,7 @@ def signature(key):
     return "%s(%s)" % (name, ", ".join(parts))
 
 
-def _text(part):
+def _text(part: Part) -> str:
     if isinstance(part, str):
         return part
     if len(part) == 3 and isinstance(part[0], torch.dtype):
@@ -102,11 +110,12 @@ def _text(part):
     return "[%s]" % ", ".join(map(_text, part))
 
 
-def returned(value):
+def returned(value: object) -> tuple[list[tuple[int, torch.Tensor]], list[str]]:
     """An op's result: its tensors as [(slot, tensor)], and the text of anything else."""
     if isinstance(value, torch.Tensor):
         return [(0, value)], []
-    tensors, plain = [], []
+    tensors: list[tuple[int, torch.Tensor]] = []
+    plain: list[str] = []
     for i, item in enumerate(value if isinstance(value, (tuple, list)) else (value,)):
         if isinstance(item, torch.Tensor):
             tensors.append((i, item))

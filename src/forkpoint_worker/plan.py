@@ -1,5 +1,9 @@
 """Which steps are recorded how finely, and which tensors are kept."""
 
+from __future__ import annotations
+
+from typing import Any, Iterable, Mapping
+
 from . import schema
 
 _LEVELS = {"bare": schema.BARE, "module": schema.MODULE, "op": schema.OP}
@@ -10,7 +14,13 @@ class Pick:
 
     __slots__ = ("after", "level", "modules", "store_modules", "store_root", "until", "window")
 
-    def __init__(self, level, store=(), modules=None, window=None):
+    def __init__(
+        self,
+        level: str,
+        store: Iterable[str] = (),
+        modules: Iterable[str] | None = None,
+        window: tuple[str | None, str | None] | None = None,
+    ) -> None:
         self.level = _LEVELS[level]
         self.store_root = "root" in store
         self.store_modules = "modules" in store
@@ -18,7 +28,7 @@ class Pick:
         self.window = window is not None
         self.after, self.until = window or (None, None)
 
-    def keeps(self, path):
+    def keeps(self, path: str) -> bool:
         """Whether the outputs of the module at ``path`` below the root are kept."""
         if path == "" and self.store_root:
             return True
@@ -28,8 +38,9 @@ class Pick:
 class Plan:
     """Picks by step number, from a job's ``plan``, or else from its ``level`` and ``steps``."""
 
-    def __init__(self, job):
+    def __init__(self, job: Mapping[str, Any]) -> None:
         plan = job.get("plan")
+        self.reserve = int(plan.get("reserve", 0)) if plan else 0
         self._ranges = None if plan else job.get("steps")
         if plan:
             self._outside = None
@@ -40,7 +51,7 @@ class Plan:
             self._inside = Pick(job.get("level") or "module", job.get("store") or ("root",))
             self._named = {}
 
-    def pick(self, step):
+    def pick(self, step: int) -> Pick:
         """What to do in step ``step``."""
         if self._ranges is not None and not any(
             (start or 0) <= step and (stop is None or step < stop) for start, stop in self._ranges
@@ -49,11 +60,11 @@ class Plan:
         return self._named.get(step, self._inside)
 
     @property
-    def has_ops(self):
+    def has_ops(self) -> bool:
         """Whether any step may be recorded op by op."""
         picks = list(self._named.values()) + [self._inside]
         return any(pick.level == schema.OP for pick in picks)
 
 
-def _pick(data):
+def _pick(data: Mapping[str, Any]) -> Pick:
     return Pick(data["level"], data.get("store") or (), data.get("modules"), data.get("window"))

@@ -47,7 +47,9 @@ class Recorder:
         self._plan = plan
         self._stop_after = options.get("stop_after")
         self._only = options.get("only")
-        self._writer = Writer(folder, options["max_storage"], options.get("reference"))
+        self._writer = Writer(
+            folder, options["max_storage"], options.get("reference"), plan.reserve
+        )
         self._status = status or NoStatus()
         self._thread = _Thread()
         self._lock = threading.RLock()
@@ -248,7 +250,7 @@ class Recorder:
         if writer.reference is not None:
             writer.measure(number, event, tensors, step.kept)
         elif step.pick.keeps(path):
-            self._keep(event.outputs, tensors)
+            self._keep(event.outputs, tensors, root=path == "")
         self._move_window(step, path, event.call)
 
     def _move_window(self, step, path, call):
@@ -259,9 +261,9 @@ class Recorder:
             elif place == step.pick.until:
                 step.window = False
 
-    def _keep(self, entries, tensors):
+    def _keep(self, entries, tensors, root=False):
         for (_, _, content), tensor in zip(entries, tensors):
-            self._writer.keep(content, tensor)
+            self._writer.keep(content, tensor, root)
 
     def _end(self, step, state):
         with self._own_work():

@@ -1,10 +1,13 @@
 """The other side's recording: tensors that it kept, read where they lie on disk."""
 
+from __future__ import annotations
+
 import json
 import mmap
 import os
 import sqlite3
 import struct
+from typing import Any, Dict, Mapping, Sequence, Tuple
 
 import torch
 
@@ -21,19 +24,31 @@ _QUERY = (
 )
 
 
+Limits = Tuple[float, float]
+Place = Tuple[int, str, str, int, int]  # kind, module, op, call, slot
+_Mapped = Tuple[mmap.mmap, Dict[str, Any], int]  # bytes, header, where tensors start
+
+
 class Kept:
     """One output that the reference kept."""
 
     __slots__ = ("_place", "_shards", "digest", "dtype", "event", "shape")
 
-    def __init__(self, event, digest, layout, place, shards):
+    def __init__(
+        self,
+        event: int,
+        digest: int,
+        layout: tuple[str, str],
+        place: tuple[str, str],
+        shards: _Maps,
+    ) -> None:
         self.event = event
         self.digest = digest
         self.dtype, self.shape = layout
         self._place = place
         self._shards = shards
 
-    def tensor(self):
+    def tensor(self) -> torch.Tensor:
         """The tensor, on the CPU, mapped from the file (not to be written to)."""
         shape = [int(n) for n in self.shape.split(",")] if self.shape else []
         return self._shards.tensor(*self._place, getattr(torch, self.dtype), shape)
@@ -42,7 +57,7 @@ class Kept:
 class Reference:
     """Kept outputs by step; metrics of this side's tensors against them."""
 
-    def __init__(self, folder, tolerance):
+    def __init__(self, folder: str, tolerance: Mapping[str, Any]) -> None:
         path = os.path.abspath(os.path.join(folder, "index.sqlite"))
         self._connection = sqlite3.connect(
             "file:%s?mode=ro" % path.replace("?", "%3f").replace("#", "%23"),
@@ -50,19 +65,19 @@ class Reference:
             check_same_thread=False,
         )
         self._shards = _Maps(os.path.join(folder, "tensors"))
-        self._limits = tolerance.get("limits") or {}
-        self._by_name = tolerance.get("outputs") or {}
+        self._limits: Mapping[str, Limits] = tolerance.get("limits") or {}
+        self._by_name: Mapping[str, Limits] = tolerance.get("outputs") or {}
 
-    def step(self, number):
+    def step(self, number: int) -> dict[Place, Kept]:
         """{(kind, module, op, call, slot): Kept} of one step."""
-        kept = {}
+        kept: dict[Place, Kept] = {}
         for row in self._connection.execute(_QUERY, (schema.ROLE_OUT, number)):
             kind, module, op, call, slot, event, digest, dtype, shape, file, key = row
             entry = Kept(event, digest, (dtype, shape), (file, key), self._shards)
             kept[kind, module, op or "", call, slot] = entry
         return kept
 
-    def measure(self, kept, name, tensor):
+    def measure(self, kept: Kept, name: str, tensor: torch.Tensor) -> str | None:
         """Metrics as JSON text, or None where shape or dtype differ."""
         shape = ",".join(map(str, tensor.shape))
         dtype = str(tensor.dtype).rpartition(".")[2]
@@ -75,11 +90,13 @@ class Reference:
 class _Maps:
     """Shards, mapped into memory."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: str) -> None:
         self._folder = folder
-        self._open = {}
+        self._open: dict[str, _Mapped] = {}
 
-    def tensor(self, file, key, dtype, shape):
+    def tensor(
+        self, file: str, key: str, dtype: torch.dtype, shape: Sequence[int]
+    ) -> torch.Tensor:
         view, entries, start = self._shard(file)
         begin, end = entries[key]["data_offsets"]
         if begin == end:
@@ -88,7 +105,7 @@ class _Maps:
         flat = torch.frombuffer(view, dtype=dtype, count=count, offset=start + begin)
         return flat.view(shape)
 
-    def _shard(self, file):
+    def _shard(self, file: str) -> _Mapped:
         found = self._open.get(file)
         if found is None:
             with open(os.path.join(self._folder, os.path.basename(file)), "rb") as stream:

@@ -1,14 +1,20 @@
 """One recording from its folder's creation to its manifest; also for use inside a process."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import time
+from typing import Any, Iterable, Iterator, Mapping
+
+import torch
 
 from . import digest, fingerprint, manifest
 from .plan import Plan
 from .recorder import Recorder
 from .reference import Reference
 from .schema import FORMAT
+from .status import Status
 from .uncovered import Watch
 
 _GB = 1 << 30
@@ -17,7 +23,13 @@ _GB = 1 << 30
 class Session:
     """A recording under way. ``job`` has the keys of the protocol's ``job.json``."""
 
-    def __init__(self, folder, job, status=None, only=None):
+    def __init__(
+        self,
+        folder: str,
+        job: Mapping[str, Any],
+        status: Status | None = None,
+        only: torch.nn.Module | None = None,
+    ) -> None:
         os.makedirs(folder)
         self._folder = folder
         self._started = time.time()
@@ -49,12 +61,12 @@ class Session:
         )
         self._watch = Watch(self.recorder.uncovered)
 
-    def start(self):
+    def start(self) -> None:
         """Begin to record."""
         self._watch.start(on_fork=self.recorder.leave)
         self.recorder.install()
 
-    def stop(self, status, error=None):
+    def stop(self, status: str, error: Mapping[str, str] | None = None) -> None:
         """End the recording; it is complete where the run was whole (``status``)."""
         self._watch.stop()
         self.recorder.uninstall()
@@ -62,7 +74,7 @@ class Session:
         whole = status in ("completed", "stopped") and self.recorder.error is None
         self._write(complete=whole, status=status, error=error)
 
-    def _write(self, complete, status, error):
+    def _write(self, complete: bool, status: str, error: Mapping[str, str] | None) -> None:
         steps = self.recorder.steps if hasattr(self, "recorder") else 0
         data = dict(
             self._data, complete=complete, status=status, error=error, steps=steps,
@@ -74,7 +86,14 @@ class Session:
 
 
 @contextlib.contextmanager
-def record_model(model, folder, level="module", store=("root",), max_storage=2 * _GB):
+def record_model(
+    model: torch.nn.Module,
+    folder: str | os.PathLike[str],
+    *,
+    level: str = "module",
+    store: Iterable[str] = ("root",),
+    max_storage: int = 2 * _GB,
+) -> Iterator[Session]:
     """Record the calls of one module in this process: each outermost call of it is a step.
 
     ``level`` is "module" or "op"; ``store`` names outputs to keep ("root", "modules").

@@ -6,8 +6,12 @@
 ``flush_denormal=on|off``  ``blas=cublas|cublaslt``  ``device=cpu|cuda``  ``dtype=float32|...``
 """
 
+from __future__ import annotations
+
+from typing import Any, Callable, Mapping
+
 ON_OFF = ("on", "off")
-CHOICES = {
+CHOICES: dict[str, tuple[str, ...] | None] = {
     "threads": None,
     "interop_threads": None,
     "tf32": ON_OFF,
@@ -25,13 +29,15 @@ CHOICES = {
 }
 """Setting names and the values each takes; None stands for a positive integer."""
 
+Switch = Callable[[Any, str], object]  # torch, which is imported late, and the value
 
-def apply(settings):
+
+def apply(settings: Mapping[str, str]) -> None:
     """Set what the environment asks for; torch is imported here.
 
     Raises `ValueError` where this torch release does not have the switch.
     """
-    import torch
+    import torch  # noqa: PLC0415 - the host reads CHOICES, and has no torch
 
     for name, value in settings.items():
         switch = _SWITCHES[name]
@@ -44,16 +50,16 @@ def apply(settings):
             ) from error
 
 
-def _on(value):
+def _on(value: str) -> bool:
     return value == "on"
 
 
-def _tf32(torch, value):
+def _tf32(torch: Any, value: str) -> None:
     torch.backends.cuda.matmul.allow_tf32 = _on(value)
     torch.backends.cudnn.allow_tf32 = _on(value)
 
 
-def _sdpa(torch, value):
+def _sdpa(torch: Any, value: str) -> None:
     for name in ("flash", "mem_efficient", "math", "cudnn"):
         enable = getattr(torch.backends.cuda, "enable_%s_sdp" % name, None)
         wanted = value == ("efficient" if name == "mem_efficient" else name)
@@ -63,14 +69,14 @@ def _sdpa(torch, value):
             raise AttributeError("it has no %s attention" % value)
 
 
-def _device(torch, value):
+def _device(torch: Any, value: str) -> None:
     if value == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("no CUDA device is available")
     torch.set_default_device(value)
 
 
-def _attribute(path, convert):
-    def switch(torch, value):
+def _attribute(path: str, convert: Callable[[str], object]) -> Switch:
+    def switch(torch: Any, value: str) -> None:
         *parents, last = path.split(".")
         owner = torch
         for part in parents:
@@ -81,11 +87,11 @@ def _attribute(path, convert):
     return switch
 
 
-def _blas(torch, value):
+def _blas(torch: Any, value: str) -> None:
     torch.backends.cuda.preferred_blas_library(value)
 
 
-_SWITCHES = {
+_SWITCHES: dict[str, Switch] = {
     "threads": lambda torch, value: torch.set_num_threads(int(value)),
     "interop_threads": lambda torch, value: torch.set_num_interop_threads(int(value)),
     "tf32": _tf32,

@@ -4,9 +4,15 @@ A shard's header has a fixed room at its start, padded with spaces as the format
 rewritten after each step: what an earlier commit names is readable whatever happens next.
 """
 
+from __future__ import annotations
+
+import io
 import json
 import os
 import struct
+from typing import Any
+
+import torch
 
 from . import memory
 from .digest import dtype_name
@@ -25,25 +31,28 @@ _NAMES = {
 class Shards:
     """The ``tensors`` folder: equal bits are stored once, up to ``limit`` bytes in all."""
 
-    def __init__(self, folder, limit):
+    def __init__(self, folder: str, limit: int) -> None:
         os.makedirs(folder)
         self._folder = folder
         self._limit = limit
-        self._places = {}
-        self._shard = None
+        self._places: dict[str, tuple[str, str]] = {}
+        self._shard: _Shard | None = None
         self._count = 0
         self.bytes = 0
         self.full = False
 
-    def put(self, digest, tensor):
-        """Write a tensor unless its bits are here; (file, key), or None where there is no room."""
+    def put(self, digest: int, tensor: torch.Tensor, spare: int = 0) -> tuple[str, str] | None:
+        """Write a tensor unless its bits are here; (file, key), or None where there is no room.
+
+        ``spare`` bytes of the limit are left for others.
+        """
         tensor = memory.plain(tensor).cpu()
         dtype = dtype_name(tensor.dtype)
         key = "%016x.%s.%s" % (digest % (1 << 64), dtype, "x".join(map(str, tensor.shape)))
         if key in self._places:
             return self._places[key]
         size = tensor.numel() * tensor.element_size()
-        if self.bytes + size > self._limit:
+        if self.bytes + size + spare > self._limit:
             self.full = True
             return None
         try:
@@ -55,7 +64,7 @@ class Shards:
         self.bytes += size
         return place
 
-    def _append(self, key, dtype, tensor, size):
+    def _append(self, key: str, dtype: str, tensor: torch.Tensor, size: int) -> tuple[str, str]:
         if self._shard is None or not self._shard.fits(size):
             self.flush()
             self._count += 1
@@ -66,12 +75,12 @@ class Shards:
         self._shard.append(key, _NAMES[dtype], shape, memory.view_bytes(tensor))
         return self._shard.name, key
 
-    def flush(self):
+    def flush(self) -> None:
         """Make everything put so far readable."""
         if self._shard is not None:
             self._shard.flush()
 
-    def close(self):
+    def close(self) -> None:
         """Flush and close the last shard."""
         if self._shard is not None:
             self._shard.flush()
@@ -80,18 +89,18 @@ class Shards:
 
 
 class _Shard:
-    def __init__(self, folder, name):
+    def __init__(self, folder: str, name: str) -> None:
         self.name = name
         self.file = open(os.path.join(folder, name), "w+b", buffering=0)  # noqa: SIM115
-        self._entries = {}
+        self._entries: dict[str, Any] = {}
         self._size = 0
         self._dirty = True
 
-    def fits(self, size):
+    def fits(self, size: int) -> bool:
         room = (len(self._entries) + 1) * _ENTRY < _HEADER
         return room and (not self._entries or self._size + size <= SHARD_BYTES)
 
-    def append(self, key, dtype, shape, data):
+    def append(self, key: str, dtype: str, shape: list[int], data: memoryview) -> None:
         start = self._size
         self.file.seek(8 + _HEADER + start)
         try:
@@ -104,7 +113,7 @@ class _Shard:
         self._entries[key] = {"dtype": dtype, "shape": shape, "data_offsets": offsets}
         self._dirty = True
 
-    def flush(self):
+    def flush(self) -> None:
         if self._dirty:
             text = json.dumps(self._entries).encode().ljust(_HEADER)
             self.file.seek(0)
@@ -112,7 +121,7 @@ class _Shard:
             self._dirty = False
 
 
-def _write_all(file, data):
+def _write_all(file: io.FileIO, data: bytes | memoryview) -> None:
     view = memoryview(data)
-    while len(view):
+    while view:
         view = view[file.write(view) :]

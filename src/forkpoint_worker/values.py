@@ -1,11 +1,17 @@
 """Tensors and plain values in what modules take and return, with names."""
 
+from __future__ import annotations
+
 import dataclasses
 import inspect
+from typing import Any, Mapping, Sequence
 
 import torch
 
-_PLAIN = (bool, int, float, complex, str, bytes, type(None))
+_PLAIN = (
+    *(bool, int, float, complex, str, bytes, type(None)),
+    *(torch.dtype, torch.device, torch.Size, torch.layout),
+)
 
 
 class Flat:
@@ -13,18 +19,16 @@ class Flat:
 
     __slots__ = ("opaque", "plain", "tensors")
 
-    def __init__(self):
-        self.tensors = []
-        self.plain = []
-        self.opaque = []
+    def __init__(self) -> None:
+        self.tensors: list[tuple[str, torch.Tensor]] = []
+        self.plain: list[str] = []
+        self.opaque: list[str] = []
 
-    def add(self, name, value, depth=0):
+    def add(self, name: str, value: object, depth: int = 0) -> None:
         """Take in a value and what it holds (tuples, lists, dicts, dataclasses)."""
         if isinstance(value, torch.Tensor):
             self.tensors.append((name, value))
-        elif isinstance(value, _PLAIN) or isinstance(
-            value, (torch.dtype, torch.device, torch.Size, torch.layout)
-        ):
+        elif isinstance(value, _PLAIN):
             self.plain.append("%s=%s" % (name, _text(value)))
         elif depth > 8:
             self.opaque.append(type(value).__name__)
@@ -45,12 +49,12 @@ class Flat:
             self.opaque.append(type(value).__name__)
 
 
-def _text(value):
+def _text(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 200 else text[:200] + "..."
 
 
-def outputs(value):
+def outputs(value: object) -> Flat:
     """A module's result, flattened; a lone tensor is called ``out``."""
     flat = Flat()
     flat.add("out" if isinstance(value, torch.Tensor) else "", value)
@@ -60,10 +64,12 @@ def outputs(value):
 class Signatures:
     """Names of a module's arguments, from its ``forward``; looked up once a class."""
 
-    def __init__(self):
-        self._names = {}
+    def __init__(self) -> None:
+        self._names: dict[type, list[str]] = {}
 
-    def inputs(self, module, args, kwargs):
+    def inputs(
+        self, module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Flat:
         """A call's arguments, flattened and named."""
         names = self._names.get(type(module))
         if names is None:
@@ -76,7 +82,7 @@ class Signatures:
         return flat
 
 
-def _positional(module):
+def _positional(module: torch.nn.Module) -> list[str]:
     try:
         parameters = inspect.signature(module.forward).parameters.values()
     except (TypeError, ValueError):  # a forward written in C, or a scripted one

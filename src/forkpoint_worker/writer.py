@@ -4,14 +4,24 @@ Everything of a step is gathered here and written when the step ends, after one 
 digests that lie on devices.
 """
 
+from __future__ import annotations
+
+from typing import Iterable, Mapping, Optional, Sequence, Tuple
+
+import torch
+
 from . import schema
 from ._compat import capturing, has_plain_memory
 from .digest import combine, dtype_name, of_text
-from .hasher import Hasher
+from .hasher import Hasher, Raw
 from .index import Index
 from .known import Content, Known
+from .reference import Kept, Place, Reference
 from .shards import Shards
 from .uncovered import Uncovered
+
+
+Entry = Tuple[int, str, Optional[Content]]  # slot, name, content
 
 
 class Event:
@@ -19,35 +29,41 @@ class Event:
 
     __slots__ = ("call", "inputs", "inside", "kind", "module", "op", "outputs", "plain", "sign")
 
-    def __init__(self, kind, module, op="", inside=1):
+    def __init__(self, kind: int, module: str, op: str = "", inside: int = 1) -> None:
         self.kind = kind
         self.module = module
         self.op = op
         self.inside = inside
         self.call = 0
         self.sign = ""
-        self.inputs = []  # (slot, name, Content)
-        self.outputs = []
+        self.inputs: list[Entry] = []
+        self.outputs: list[Entry] = []
         self.plain = ""  # text of plain values that are part of the digest
 
 
 class Writer:
     """One recording's index, tensors and digests."""
 
-    def __init__(self, folder, max_storage, reference=None):
+    def __init__(
+        self,
+        folder: str,
+        max_storage: int,
+        reference: Reference | None = None,
+        reserve: int = 0,
+    ) -> None:
         self.index = Index(folder + "/index.sqlite")
         self.shards = Shards(folder + "/tensors", max_storage)
         self.hasher = Hasher()
         self.known = Known()
         self.uncovered = Uncovered()
         self.reference = reference
-        self._events = []
-        self._contents = []
-        self._kept = set()  # for the whole run: a weight in two steps' windows is stored once
+        self._reserve = reserve
+        self._events: list[tuple[int, int, Event]] = []
+        self._contents: list[tuple[Content, tuple[int, ...], str]] = []
 
     # contents
 
-    def content(self, tensor, source):
+    def content(self, tensor: torch.Tensor, source: int) -> Content | None:
         """The tensor's content, hashed unless it is known; None where it cannot be hashed."""
         if not self.readable(tensor):
             return None
@@ -56,7 +72,7 @@ class Writer:
             return found
         return self.fresh(tensor, source, base=found and found.base)
 
-    def identify(self, tensor):
+    def identify(self, tensor: torch.Tensor) -> Content | None:
         """As `content`, but a view of something known stays a view, without a digest."""
         if not self.readable(tensor):
             return None
@@ -68,16 +84,23 @@ class Writer:
             return self.remember(tensor, schema.SOURCE_VIEW, None, base)
         return self.fresh(tensor, schema.SOURCE_OUTSIDE)
 
-    def fresh(self, tensor, source, mutated=False, base=None):
+    def fresh(
+        self,
+        tensor: torch.Tensor,
+        source: int,
+        *,
+        mutated: bool = False,
+        base: Content | None = None,
+    ) -> Content | None:
         """A new content, hashed now; ``base``: what it is a view of, if that is known."""
         try:
             raw = self.hasher.submit(tensor)
         except RuntimeError as error:  # no memory for a contiguous copy, an op missing there
             self.uncovered.note("tensor not hashed", "%s: %s" % (tensor.dtype, error))
             return None
-        return self.remember(tensor, source, raw, base, mutated)
+        return self.remember(tensor, source, raw, base, mutated=mutated)
 
-    def view(self, tensor, base, owner):
+    def view(self, tensor: torch.Tensor, base: Content, owner: torch.Tensor) -> Content:
         """A view of ``owner``, whose content is ``base``.
 
         One that covers the same bytes in the same order has the same sum (`digest`), for free.
@@ -90,15 +113,24 @@ class Writer:
         )
         return self.remember(tensor, schema.SOURCE_VIEW, base.raw if same else None, base)
 
-    def remember(self, tensor, source, raw, base, mutated=False):
+    def remember(
+        self,
+        tensor: torch.Tensor,
+        source: int,
+        raw: Raw | None,
+        base: Content | None,
+        *,
+        mutated: bool = False,
+    ) -> Content:
         """A new content with or without a digest."""
         number = self.index.next_tensor()
-        content = Content(number, dtype_name(tensor.dtype), tuple(tensor.shape), source, raw, base)
+        layout = (dtype_name(tensor.dtype), tuple(tensor.shape))
+        content = Content(number, layout, source, raw, base)
         self.known.add(tensor, content, mutated)
         self._contents.append((content, tuple(tensor.stride()), str(tensor.device)))
         return content
 
-    def readable(self, tensor):
+    def readable(self, tensor: torch.Tensor) -> bool:
         """Whether the tensor has bytes to hash; what has none is noted as uncovered."""
         if not has_plain_memory(tensor):
             self.uncovered.note("tensor without plain memory", type_of(tensor))
@@ -111,28 +143,39 @@ class Writer:
     # events
 
     @property
-    def queued(self):
+    def queued(self) -> int:
         """How many events wait for the next flush."""
         return len(self._events)
 
-    def add(self, event):
-        """Queue an event; its number is its place in the order of ends."""
+    def add(self, event: Event, step: int) -> int:
+        """Queue an event of a step; its number is its place in the order of ends."""
         number = self.index.next_event()
-        self._events.append((number, event))
+        self._events.append((number, step, event))
         return number
 
-    def keep(self, content, tensor):
-        """Store a tensor's bytes, once; what lies on a device is fetched now."""
-        if content is None or content.raw is None or content.id in self._kept:
+    def keep(self, content: Content | None, tensor: torch.Tensor, root: bool = False) -> None:
+        """Store a tensor's bytes, once; what lies on a device is fetched now.
+
+        Outputs of steps (``root``) may use the room that is held for them.
+        """
+        if content is None or content.raw is None or content.stored:
             return
         if tensor.device.type != "cpu":
             self.hasher.fetch()
-        place = self.shards.put(content.digest, tensor)
+        place = self.shards.put(content.digest, tensor, 0 if root else self._reserve)
+        if root:
+            self._reserve = max(0, self._reserve - tensor.numel() * tensor.element_size())
         if place is not None:
-            self._kept.add(content.id)
-            self.index.add("stored", (content.id,) + place)
+            content.stored = True
+            self.index.add("stored", (content.id, *place))
 
-    def measure(self, number, event, tensors, kept):
+    def measure(
+        self,
+        number: int,
+        event: Event,
+        tensors: Sequence[torch.Tensor],
+        kept: Mapping[Place, Kept],
+    ) -> None:
         """Compare an event's outputs with what the reference kept of the same event."""
         for (slot, name, content), tensor in zip(event.outputs, tensors):
             other = kept.get((event.kind, event.module, event.op, event.call, slot))
@@ -146,8 +189,8 @@ class Writer:
 
     # writing
 
-    def flush(self, step):
-        """Turn what is queued into rows of a step."""
+    def flush(self) -> None:
+        """Turn what is queued into rows."""
         self.hasher.fetch()
         name = self.index.name
         for content, stride, device in self._contents:
@@ -156,11 +199,12 @@ class Writer:
                 content.id, name(content.dtype), name(_numbers(content.shape)),
                 name(_numbers(stride)), name(device), content.source, base, content.digest,
             ))  # fmt: skip
-        for number, event in self._events:
-            self._event_rows(number, event, step, name)
+        for number, step, event in self._events:
+            self._event_rows(number, step, event)
         self._contents, self._events = [], []
 
-    def _event_rows(self, number, event, step, name):
+    def _event_rows(self, number: int, step: int, event: Event) -> None:
+        name = self.index.name
         values = event.outputs
         if event.kind in (schema.KIND_INPUT, schema.KIND_WEIGHTS):
             values = event.inputs
@@ -178,21 +222,21 @@ class Writer:
                 if content is not None:
                     self.index.add("value", (number, role, slot, name(text), content.id))
 
-    def commit(self):
+    def commit(self) -> None:
         """Make everything flushed so far durable against the death of the process."""
         for row in self.uncovered.changes():
             self.index.add("uncovered", row)
         self.shards.flush()
         self.index.commit()
 
-    def close(self):
+    def close(self) -> None:
         """Commit and close."""
         self.commit()
         self.shards.close()
         self.index.close()
 
 
-def _computed(event, values):
+def _computed(event: Event, values: Iterable[Entry]) -> list[Content | None]:
     """The contents that an event's digest is made of: an op's views and its inputs are not."""
     contents = [content for _, _, content in values]
     if event.kind != schema.KIND_OP:
@@ -205,11 +249,11 @@ def _computed(event, values):
     ]
 
 
-def type_of(tensor):
+def type_of(tensor: torch.Tensor) -> str:
     """What kind of tensor it is, for a message."""
     kind = type(tensor).__name__
     return "%s, %s, %s" % (kind, str(tensor.layout).rpartition(".")[2], dtype_name(tensor.dtype))
 
 
-def _numbers(values):
+def _numbers(values: Iterable[int]) -> str:
     return ",".join(map(str, values))

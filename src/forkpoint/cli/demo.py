@@ -15,6 +15,9 @@ from forkpoint.host import Workload
 MAX_STORAGE = 200 * 10**6
 """Bytes: enough to measure every step, and quick to write."""
 
+MAX_STORAGE = 500 * 10**6
+"""Bytes of tensors to keep: enough for every step's outputs and the forks, quick to write."""
+
 NEXT = """
 What to try next:
   forkpoint compare --env old='torch==2.9.1' --env new='torch==2.10.0' YOUR_SCRIPT.py

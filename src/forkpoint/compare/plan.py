@@ -44,6 +44,7 @@ class Plan:
 
     ``representatives`` are recorded op by op; ``unkept`` are divergent steps whose outputs do
     not fit into the budget, so they cannot be measured; ``bytes`` estimates what is kept.
+    ``reserve`` are the bytes of the steps' own outputs, for which room is held.
     ``needs_bare_run`` says that no step is left bare: whether recording is neutral must then
     be checked by a run of its own.
     """
@@ -52,12 +53,14 @@ class Plan:
     representatives: tuple[int, ...] = ()
     unkept: tuple[int, ...] = ()
     bytes: int = 0
+    reserve: int = 0
     needs_bare_run: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The plan as the worker's job takes it."""
         return {
             "default": Pick().as_json(),
+            "reserve": self.reserve,
             "steps": {str(step): pick.as_json() for step, pick in sorted(self.steps.items())},
         }
 
@@ -81,6 +84,7 @@ def second_pass(baseline: Recording, candidate: Recording, *, max_storage: int) 
     watched = (*representatives, *(() if alike is None else (alike,)))
     budget = _Budget(max_storage)
     kept = [s for s in divergent if budget.take(_root_tensors(pairing.a, s, roots))]
+    reserve = budget.used
     windows = {s: _window(pairing, s, budget) for s in representatives}
     modules = _choose_modules(pairing.a, watched, budget)
     steps = {s: Pick(store=("root",)) for s in kept}
@@ -96,6 +100,7 @@ def second_pass(baseline: Recording, candidate: Recording, *, max_storage: int) 
         representatives=tuple(sorted(watched)),
         unkept=tuple(sorted(set(divergent) - set(kept))),
         bytes=budget.used,
+        reserve=reserve,
         needs_bare_run=len(watched) == len(pairing.steps),
     )
 
