@@ -273,7 +273,9 @@ def by_shape() -> Comparison:
         else:
             steps.append(forked_step(i, length))
         seen.add(length)
-    uncovered = (Uncovered(side="new", kind="compiled graph", detail="torch.compile", count=2),)
+    uncovered = (
+        Uncovered(side="candidate", kind="compiled graph", detail="torch.compile", count=2),
+    )
     comparison = build(tuple(steps), Verdict.DIVERGENT)
     notes = ("Module tensors were measured in the first step of each shape that forks.",)
     coverage = replace(comparison.coverage, uncovered=uncovered, notes=notes)
@@ -306,7 +308,11 @@ def other_inputs() -> Comparison:
         )
         for i, length in enumerate(LENGTHS[:4])
     )
-    return build(steps, Verdict.NOT_COMPARABLE)
+    reasons = (
+        "Step 1 had other inputs: input_ids (int64[32, 64]).",
+        "In all, 2 of 4 steps cannot be compared.",
+    )
+    return build(steps, Verdict.NOT_COMPARABLE, reasons=reasons)
 
 
 def other_sequence() -> Comparison:
@@ -338,6 +344,11 @@ def incomplete() -> Comparison:
         baseline=side("old", "2.9.1", 12),
         candidate=side("new", "2.10.0", 5, status="killed by SIGKILL"),
         neutral=Neutral(equal=None, evidence="the run ended before it could be checked"),
+        reasons=(
+            "The candidate was not recorded to its end (status 'killed by SIGKILL'); "
+            "5 steps of it can be read.",
+            "The baseline has 7 more steps, from step 5 on.",
+        ),
     )
 
 

@@ -28,10 +28,17 @@ pytestmark = [
 ]
 
 FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync "
-    "--disable-dev-shm-usage --hide-scrollbars"
-).split()
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+)
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +180,7 @@ def test_the_command_can_be_copied(browser: webdriver.Chrome, pages: Path) -> No
     button.click()
     WebDriverWait(browser, 10).until(lambda _: button.text == "Copied")
     copied = browser.execute_async_script(
-        "const done = arguments[0]; navigator.clipboard.readText().then(done, (e) => done(String(e)))"
+        "const done = arguments[0];"
+        "navigator.clipboard.readText().then(done, (error) => done(String(error)))"
     )
     assert copied == examples.demo().reproduce

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
@@ -35,6 +36,15 @@ def test_every_sentence_is_said_once_and_on_one_line(make: Callable[[], Comparis
 def test_different_inputs_are_said_before_numbers() -> None:
     assert headline(examples.other_inputs()).startswith("not comparable: the inputs already differ")
     assert "operator sequence differs" in headline(examples.other_sequence())
+
+
+def test_a_run_that_ended_early_is_named_also_where_no_reason_was_given() -> None:
+    incomplete = examples.incomplete()
+    assert headline(incomplete).startswith("incomplete: the candidate was not recorded to its end")
+    unexplained = replace(incomplete, reasons=())
+    assert headline(unexplained) == (
+        "incomplete: the run of candidate 'new' ended early (killed by SIGKILL) after 5 steps."
+    )
 
 
 def test_recording_that_changes_numbers_is_not_passed_over() -> None:

@@ -68,14 +68,18 @@ def sentences(comparison: Comparison) -> tuple[str, ...]:
 
 
 def premises(comparison: Comparison) -> tuple[str, ...]:
-    """What must be known before the numbers: early ends, inputs, weights, op sequences."""
+    """What must be known before the numbers: early ends, inputs, weights, op sequences.
+
+    The comparison's own ``reasons`` tell of early ends themselves, and then go first.
+    """
+    ended = comparison.reasons or tuple(_ended_early(comparison))
     found = (
-        *_ended_early(comparison),
+        *(ended if comparison.verdict is Verdict.INCOMPLETE else ()),
         *_inputs(comparison.steps),
         *_weights(comparison),
         *_sequences(comparison),
         *_unrepeatable(comparison),
-        *comparison.reasons,
+        *ended,
     )
     return tuple(dict.fromkeys(found))
 
