@@ -105,6 +105,19 @@ def test_the_map_is_drawn(browser: webdriver.Chrome, pages: Path) -> None:
     assert examples.FORK_MODULE in labels
 
 
+def test_no_button_sends_the_map_anywhere(browser: webdriver.Chrome, pages: Path) -> None:
+    visit(browser, pages / "demo.html")
+    buttons = browser.find_elements(By.CSS_SELECTOR, "#heat .modebar-btn")
+    assert [button.get_attribute("aria-label") for button in buttons] == [
+        "Download plot as a PNG",
+        "Zoom",
+        "Pan",
+        "Zoom in",
+        "Zoom out",
+        "Reset axes",
+    ]
+
+
 def test_arrow_keys_read_the_map(browser: webdriver.Chrome, pages: Path) -> None:
     visit(browser, pages / "by_shape.html")
     heat = browser.find_element(By.ID, "heat")

@@ -15,7 +15,9 @@
   };
   const CONFIG = {
     responsive: true, displaylogo: false, scrollZoom: false, showTips: false,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+    // named one by one: plotly's own set has a button that uploads the chart to a server
+    modeBarButtons: [["toImage"], ["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]],
+    showSendToCloud: false, plotlyServerURL: "",
     toImageButtonOptions: { filename: "forkpoint" },
   };
   const MAX_MARKED = 200;
