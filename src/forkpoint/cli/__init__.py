@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -40,5 +43,11 @@ for _verb in (demo, compare, record, diff, report, env, doctor):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with its exit status."""
+    signal.signal(signal.SIGTERM, _stop)
     words = list(sys.argv[1:] if arguments is None else arguments)
     sys.exit(guarded(lambda: forkpoint.main(words, prog_name="forkpoint", standalone_mode=False)))
+
+
+def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Take SIGTERM as Ctrl-C is taken: children are ended, and what there is is kept."""
+    raise KeyboardInterrupt

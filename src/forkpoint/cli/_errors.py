@@ -25,8 +25,8 @@ def guarded(command: Callable[[], int | None]) -> int:
     """
     try:
         return command() or FINE
-    except (KeyboardInterrupt, click.Abort):
-        say("Stopped.", "What was recorded until then is kept, and marked incomplete.")
+    except (KeyboardInterrupt, click.Abort) as stop:
+        say("Stopped.", "\n".join(_notes(stop)))
     except BrokenPipeError:  # the reader of our output has seen enough
         _close_stdout()
     except click.UsageError as error:
@@ -62,6 +62,12 @@ def visible(text: str) -> str:
         character if character.isprintable() or character in "\n\t" else "\N{REPLACEMENT CHARACTER}"
         for character in click.unstyle(text)
     )
+
+
+def _notes(stop: BaseException) -> list[str]:
+    """What a Ctrl-C picked up on its way: what was kept. Click hides it in an `Abort`."""
+    found = [*getattr(stop, "__notes__", [])]
+    return found + (_notes(stop.__cause__) if stop.__cause__ else [])
 
 
 def _usage(error: click.UsageError) -> None:

@@ -20,7 +20,6 @@ from forkpoint.environments import (
     parse_spec,
     with_requirements,
 )
-from forkpoint.errors import UsageError
 from forkpoint.host import Workload, half_open
 from forkpoint.model import Tolerance
 from forkpoint_worker.settings import CHOICES

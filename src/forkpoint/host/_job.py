@@ -155,7 +155,7 @@ def half_open(ranges: Sequence[str]) -> tuple[tuple[int, int], ...] | None:
 def _one_range(text: str) -> tuple[int, int]:
     first, colon, last = text.partition(":")
     try:
-        start = int(first) if first else 0
+        start = int(first) if first or not colon else 0
         stop = (int(last) if last else 2**62) if colon else start + 1
     except ValueError:
         start, stop = 0, 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from forkpoint.environments import Environment
 from forkpoint.errors import EnvironmentFailed
-from forkpoint.host._failures import Run, classify
+from forkpoint.host._failures import Run, classify, kept
 from forkpoint.host._job import Control, Job
 from forkpoint.host._place import publish, stage
 from forkpoint.host._result import Answer, JobResult, LastEvent, read_answer, read_last_event
@@ -44,7 +44,21 @@ def run_job(
     A script that fails is a value (`JobResult.failure`). Raises `EnvironmentFailed` where the
     interpreter cannot be started, `WorkerFailed` where the worker's answer is rubbish.
     """
-    folder = Control(control.absolute())
+    try:
+        return _run_staged(environment, job, Control(control.absolute()), timeout, watcher)
+    except KeyboardInterrupt as stop:
+        stop.add_note(kept(job.recording))
+        raise
+
+
+def _run_staged(
+    environment: Environment,
+    job: Job,
+    folder: Control,
+    timeout: float | None,
+    watcher: Watcher | None,
+) -> JobResult:
+    """Let the worker write beside the place asked for, and move what it wrote there."""
     staged = stage(job.recording) if job.recording else None
     document = replace(job, recording=staged).document(environment.name, environment.settings)
     try:

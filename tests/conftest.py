@@ -1,0 +1,29 @@
+"""Fixtures that several packages share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from forkpoint.environments import Environment, EnvironmentCache, build, parse_spec
+
+TorchEnv = Callable[[str], Environment]
+
+
+@pytest.fixture(scope="session")
+def torch_env() -> Iterator[TorchEnv]:
+    """Environments with nothing but a torch release, built once in the real cache.
+
+    >>> environment = torch_env("2.10.0")
+    """
+    with EnvironmentCache() as cache:
+        built: dict[str, Environment] = {}
+
+        def get(version: str) -> Environment:
+            if version not in built:
+                spec = parse_spec(f"torch-{version}=torch=={version}")
+                built[version] = build(spec, cache=cache)
+            return built[version]
+
+        yield get
