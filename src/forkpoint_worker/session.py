@@ -43,6 +43,7 @@ class Session:
             "settings": job.get("settings") or {},
             "digest": {"name": digest.NAME},
             "started": self._started,
+            "tolerance": (job.get("tolerance") or {}) if job.get("reference") else None,
         }
         self.fingerprint = fingerprint.collect()
         self._write(complete=False, status="running", error=None)
