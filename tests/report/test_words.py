@@ -55,6 +55,29 @@ def test_operators_are_spelled_as_pytorch_spells_them(op: str, shown: str) -> No
     assert words.operator(op) == shown
 
 
+def test_of_long_lists_what_differs_is_shown() -> None:
+    shared = "PyTorch built with: - GCC 13.3 - " + ", ".join(f"USE_{i}=ON" for i in range(40))
+    one, two = f"{shared}, TORCH_VERSION=2.9.1", f"{shared}, TORCH_VERSION=2.10.0"
+    assert words.contrast(one, two, 120) == "… TORCH_VERSION=2.9.1"
+    assert words.contrast(two, one, 120) == "… TORCH_VERSION=2.10.0"
+    assert words.contrast("short", two, 120) == "… short"
+    assert words.contrast("AVX2", "AVX512", 120) == "AVX2"
+    assert words.contrast(None, "AVX512", 120) == "not there"
+
+
+@given(st.text(), st.text(), st.integers(min_value=2, max_value=60))
+def test_contrast_fits(one: str, other: str, limit: int) -> None:
+    assert len(words.contrast(one, other, limit)) <= limit
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0, "0"), (9_588, "9,588"), (1_713_261_830, "1.71e9"), (None, "not measured")],
+)
+def test_ulp_distances_stay_short(value: int | None, shown: str) -> None:
+    assert words.ulp(value) == shown
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [(4.77e-7, "4.77e-7"), (0.0, "0"), (0.25, "0.25"), (1e22, "1e22"), (None, "not measured")],

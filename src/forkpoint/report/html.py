@@ -130,6 +130,7 @@ def _environment() -> Environment:
         operator=words.operator,
         number=words.number,
         count=words.count,
+        ulp=words.ulp,
         counted=words.counted,
         ranges=words.ranges,
         percent=words.percent,
@@ -137,7 +138,9 @@ def _environment() -> Environment:
         shape=words.shape,
         shapes=words.shapes,
     )
-    environment.globals.update(module=words.module, verdicts=words.VERDICTS)
+    environment.globals.update(
+        module=words.module, contrast=words.contrast, verdicts=words.VERDICTS
+    )
     # every expression of the template goes through `plain`, then through HTML escaping
     environment.finalize = _finalize
     return environment
@@ -197,11 +200,11 @@ def _largest_output(steps: tuple[Step, ...]) -> Figure:
     if not measured:
         same = bool(steps) and all(step.verdict is Verdict.IDENTICAL for step in steps)
         return Figure(label=label, value="none" if same else words.NOT_MEASURED, detail="")
-    ulps = [metrics.max_ulp for metrics in measured if metrics.max_ulp is not None]
+    near = [metrics.p99_ulp for metrics in measured if metrics.p99_ulp is not None]
     return Figure(
         label=label,
         value=words.number(max(metrics.max_abs for metrics in measured)),
-        detail=f"at most {max(ulps):,} ULP" if ulps else "",
+        detail=f"99% of values within {words.ulp(max(near))} ULP" if near else "",
     )
 
 

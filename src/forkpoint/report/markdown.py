@@ -45,7 +45,7 @@ def _tables(comparison: Comparison) -> Iterator[str]:
                 words.operator(group.fork.op) if group.fork.op else "not recorded",
                 words.module(group.fork.module, group.root),
                 words.number(group.max_abs),
-                words.count(group.max_ulp),
+                words.ulp(group.max_ulp),
             )
             for group in fork_groups(comparison.steps)
         ],
@@ -59,7 +59,11 @@ def _tables(comparison: Comparison) -> Iterator[str]:
         "What differs between the environments",
         ("", comparison.baseline.name, comparison.candidate.name),
         [
-            (entry.key, entry.baseline or "not there", entry.candidate or "not there")
+            (
+                entry.key,
+                words.contrast(entry.baseline, entry.candidate, MAX_NAME),
+                words.contrast(entry.candidate, entry.baseline, MAX_NAME),
+            )
             for entry in comparison.environment
         ],
     )
@@ -80,7 +84,7 @@ def _shape_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
             verdict_counts(row.verdicts),
             words.fork_name(fork) if fork else "",
             "" if row.max_abs is None else words.number(row.max_abs),
-            "" if row.max_ulp is None else words.count(row.max_ulp),
+            "" if row.max_ulp is None else words.ulp(row.max_ulp),
         )
 
 

@@ -14,7 +14,6 @@ from forkpoint.model import Comparison, Fork, Metrics, ShapeRow, Side, Step, Ver
 from forkpoint.report.words import (
     LONG_NAME,
     VERDICTS,
-    count,
     counted,
     every,
     module,
@@ -24,6 +23,7 @@ from forkpoint.report.words import (
     plain,
     ranges,
     shorten,
+    ulp,
 )
 
 _DIFFERING = frozenset({Verdict.DIVERGENT, Verdict.WITHIN_TOLERANCE})
@@ -337,10 +337,12 @@ def _sizes(comparison: Comparison) -> Iterator[str]:
     if not measured:
         return
     largest, step = max(measured, key=lambda pair: pair[0].max_abs)
-    ulps = [metrics.max_ulp for metrics, _ in measured if metrics.max_ulp is not None]
     text = f"The largest difference in an output is {number(largest.max_abs)} (step {step.index})"
-    if ulps:
-        text += f"; the largest ULP distance is {count(max(ulps))}"
+    near = [metrics.p99_ulp for metrics, _ in measured if metrics.p99_ulp is not None]
+    far = [metrics.max_ulp for metrics, _ in measured if metrics.max_ulp is not None]
+    if near and far:
+        text += f"; in each output, 99% of the values lie within {ulp(max(near))} ULP"
+        text += f", the farthest lies {ulp(max(far))} ULP apart"
     yield f"{text}."
     nonfinite = sum(metrics.nonfinite_mismatches for metrics, _ in measured)
     if nonfinite:

@@ -31,6 +31,9 @@ MAX_ENVIRONMENT = 40
 MAX_NAME = 64
 """Characters of a name in a cell; longer ones lose their middle."""
 
+MAX_VALUE = 120
+"""Characters of a fingerprint's entry; of longer ones, what only one side has."""
+
 _STYLES = {
     Verdict.IDENTICAL: "green",
     Verdict.WITHIN_TOLERANCE: "yellow",
@@ -87,7 +90,7 @@ def _shape_table(comparison: Comparison) -> Table | None:
         return None
     table = _table("Steps by input shape")
     several = len({row.module for row in rows}) > 1
-    table.add_column("input shape", no_wrap=False)
+    table.add_column("input")
     table.add_column("steps", justify="right")
     table.add_column("verdict")
     table.add_column("first fork", overflow="fold")
@@ -115,7 +118,7 @@ def _shape_cells(
         Text(verdict_counts(row.verdicts), style=_STYLES[worst]),
         Text(words.shorten(words.fork_name(fork), 40) if fork else "-"),
         "0" if same else _or_dash(row.max_abs),
-        "0" if same else ("-" if row.max_ulp is None else words.count(row.max_ulp)),
+        "0" if same else ("-" if row.max_ulp is None else words.ulp(row.max_ulp)),
     )
 
 
@@ -143,7 +146,7 @@ def _fork_cells(group: ForkGroup) -> tuple[Text | str, ...]:
         Text(words.ranges(group.steps, limit=4)),
         Text(f"{words.shorten(operator, MAX_NAME)}\nin {module}"),
         _or_dash(group.max_abs),
-        "-" if group.max_ulp is None else words.count(group.max_ulp),
+        "-" if group.max_ulp is None else words.ulp(group.max_ulp),
         "-" if equal is None else words.percent(equal),
     )
 
@@ -159,8 +162,8 @@ def _environment_table(comparison: Comparison) -> Table | None:
     for entry in entries[:MAX_ENVIRONMENT]:
         table.add_row(
             Text(words.shorten(entry.key, MAX_NAME)),
-            _value(entry.baseline),
-            _value(entry.candidate),
+            Text(words.contrast(entry.baseline, entry.candidate, MAX_VALUE)),
+            Text(words.contrast(entry.candidate, entry.baseline, MAX_VALUE)),
         )
     _cut(table, len(entries) - MAX_ENVIRONMENT, "entry", "entries")
     return table
@@ -232,6 +235,7 @@ def _table(title: str) -> Table:
         title_style="bold",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        padding=(0, 1, 0, 0),  # an operator and "within tolerance" fit side by side
         header_style="dim",
         caption_justify="left",
         caption_style="",
@@ -251,10 +255,6 @@ def _item(sentence: str) -> Padding:
     grid.add_column(overflow="fold")
     grid.add_row("-", Text(sentence))
     return Padding(grid, (0, 0, 0, 2))
-
-
-def _value(text: str | None) -> Text:
-    return Text("not there", style="dim") if text is None else Text(words.shorten(text, 200))
 
 
 def _or_dash(value: float | None) -> str:

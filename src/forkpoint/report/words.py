@@ -27,6 +27,7 @@ LONG_NAME = 100
 
 _TIMES, _TO = "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
 _OPERATOR = re.compile(r"\w+\.\w+\.\w+", re.ASCII)
+_ENTRY_END = re.compile(r",\s+|\s+-\s+|\s*\n\s*")
 _BIDI = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _UNSAFE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
@@ -104,6 +105,22 @@ def count(value: int | None) -> str:
     return NOT_MEASURED if value is None else f"{value:,}"
 
 
+def ulp(value: int | None) -> str:
+    """A ULP distance; across zero it runs into billions, so large ones are rounded."""
+    return number(value) if value is not None and value >= 1_000_000 else count(value)
+
+
+def contrast(one: str | None, other: str | None, limit: int) -> str:
+    """``one`` as it is seen beside ``other``: of long lists, the entries that only it has."""
+    if one is None:
+        return "not there"
+    if other is None or max(len(one), len(other)) <= limit:
+        return shorten(one, limit)
+    theirs = set(_ENTRY_END.split(other))
+    own = [entry for entry in _ENTRY_END.split(one) if entry not in theirs]
+    return shorten("… " + ", ".join(own) if own else one, limit)
+
+
 def counted(value: int, noun: str) -> str:
     """``1 step``, ``12 steps``."""
     return f"{value:,} {noun}" + ("" if value == 1 else "s")
@@ -140,7 +157,7 @@ def difference(metrics: Metrics | None) -> str:
         return NOT_MEASURED
     parts = [f"max abs {number(metrics.max_abs)}"]
     if metrics.max_ulp is not None:
-        parts.append(f"max {metrics.max_ulp:,} ULP")
+        parts.append(f"max {ulp(metrics.max_ulp)} ULP")
     parts.append(f"{percent(metrics.equal_fraction)} of values equal")
     if metrics.nonfinite_mismatches:
         parts.append(f"{metrics.nonfinite_mismatches:,} NaN or infinity on one side")
