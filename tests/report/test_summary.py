@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from forkpoint.model import Comparison
+from forkpoint.model import Comparison, Verdict
 from forkpoint.report import headline, sentences
 from forkpoint.report.summary import fork_groups
 from tests.report import examples
@@ -44,6 +44,16 @@ def test_a_run_that_ended_early_is_named_also_where_no_reason_was_given() -> Non
     unexplained = replace(incomplete, reasons=())
     assert headline(unexplained) == (
         "incomplete: the run of candidate 'new' ended early (killed by SIGKILL) after 5 steps."
+    )
+
+
+def test_a_difference_that_was_not_measured_is_not_said_to_exceed_the_tolerance() -> None:
+    steps = list(examples.demo().steps)
+    bare = tuple(replace(output, metrics=None) for output in steps[0].outputs)
+    steps[0] = replace(steps[0], outputs=bare)
+    assert headline(examples.build(tuple(steps), Verdict.DIVERGENT)).startswith(
+        "divergent: 12 of 12 steps differ, 11 of them beyond the tolerance 'torch', "
+        "1 by an amount that was not measured."
     )
 
 

@@ -214,15 +214,24 @@ def _within(comparison: Comparison) -> str:
 
 
 def _divergent(comparison: Comparison) -> str:
-    verdicts = Counter(step.verdict for step in comparison.steps)
-    beyond, within = verdicts[Verdict.DIVERGENT], verdicts[Verdict.WITHIN_TOLERANCE]
+    differ = differing(comparison.steps)
     total = counted(len(comparison.steps), "step")
-    if not within:
-        return f"{beyond:,} of {total} differ."
-    return (
-        f"{beyond + within:,} of {total} differ, {beyond:,} of them beyond "
-        f"the tolerance '{comparison.tolerance.name}'."
-    )
+    text = f"{len(differ):,} of {total} differ"
+    beyond = [step for step in differ if step.verdict is Verdict.DIVERGENT]
+    unmeasured = sum(map(_is_unmeasured, beyond))
+    if len(beyond) < len(differ) or unmeasured:
+        text += f", {len(beyond) - unmeasured:,} of them beyond "
+        text += f"the tolerance '{comparison.tolerance.name}'"
+    if unmeasured:
+        text += f", {unmeasured:,} by an amount that was not measured"
+    return f"{text}."
+
+
+def _is_unmeasured(step: Step) -> bool:
+    """Whether a step counts as divergent only because an output that differs has no metrics."""
+    outputs = [output for output in step.outputs if not output.equal]
+    known = [output.metrics for output in outputs if output.metrics]
+    return len(known) < len(outputs) and all(m.close_count == m.count for m in known)
 
 
 def _premise(comparison: Comparison) -> str:
@@ -341,7 +350,7 @@ def _sizes(comparison: Comparison) -> Iterator[str]:
     near = [metrics.p99_ulp for metrics, _ in measured if metrics.p99_ulp is not None]
     far = [metrics.max_ulp for metrics, _ in measured if metrics.max_ulp is not None]
     if near and far:
-        text += f"; in each output, 99% of the values lie within {ulp(max(near))} ULP"
+        text += f"; in each output measured, 99% of the values lie within {ulp(max(near))} ULP"
         text += f", the farthest lies {ulp(max(far))} ULP apart"
     yield f"{text}."
     nonfinite = sum(metrics.nonfinite_mismatches for metrics, _ in measured)
