@@ -77,6 +77,6 @@ def _is_wrapper(tensor: torch.Tensor) -> bool:
 def _has_address(tensor: torch.Tensor) -> bool:
     """False inside torch.func's transforms, and for the zeros that autograd never allocates."""
     try:
-        return tensor.data_ptr() != 0 or tensor.numel() == 0
+        return bool(tensor.data_ptr() != 0 or tensor.numel() == 0)
     except RuntimeError:
         return False

@@ -4,6 +4,10 @@ A CPU tensor's sum is there at once. On other devices it is written to a slot of
 that device, and `Hasher.fetch` brings all slots over in one copy a buffer, once a step.
 """
 
+from __future__ import annotations
+
+from typing import Protocol, Sequence, Union
+
 import torch
 
 from . import memory
@@ -17,12 +21,12 @@ _current_device = getattr(torch._C, "_cuda_getDevice", torch.cuda.current_device
 class Hasher:
     """Hands out sums over rows (`digest`); one for a recording, made before the script runs."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._cpu = Digester()
-        self._devices = {}
+        self._devices: dict[torch.device, _Device] = {}
         self.methods = {"cpu": "integer dot products"}
 
-    def submit(self, tensor):
+    def submit(self, tensor: torch.Tensor) -> Raw:
         """The sum as an int, or a `Pending` that is one after the next `fetch`."""
         if tensor.device.type == "cpu":
             return self._cpu.raw(tensor)
@@ -31,22 +35,26 @@ class Hasher:
             device = self._devices[tensor.device] = self._open(tensor.device)
         return device.submit(tensor)
 
-    def fetch(self):
+    def fetch(self) -> None:
         """Bring over what is pending; the only place that waits for a device."""
         for device in self._devices.values():
             device.fetch()
 
-    def _open(self, device):
-        if device.type == "cuda" and torch.version.cuda:
-            try:
-                opened = _Device(device, _Launched(device))
-                self.methods[str(device)] = "one kernel a tensor"
-                return opened
-            except KernelUnavailable as error:
-                self.methods[str(device)] = "torch operations (%s)" % error
-        else:
-            self.methods[str(device)] = "torch operations"
-        return _Device(device, _Generic(device))
+    def _open(self, device: torch.device) -> _Device:
+        method, described = _choose(device)
+        self.methods[str(device)] = described
+        return _Device(device, method)
+
+
+def _choose(device: torch.device) -> tuple[_Method, str]:
+    """How to compute sums on a device, and that in words."""
+    described = "torch operations"
+    if device.type == "cuda" and torch.version.cuda:
+        try:
+            return _Launched(device), "one kernel a tensor"
+        except KernelUnavailable as error:
+            described += " (%s)" % error
+    return _Generic(device), described
 
 
 class Pending:
@@ -54,38 +62,46 @@ class Pending:
 
     __slots__ = ("_buffer", "_slot")
 
-    def __init__(self, buffer, slot):
+    def __init__(self, buffer: _Buffer, slot: int) -> None:
         self._buffer = buffer
         self._slot = slot
 
     @property
-    def value(self):
+    def value(self) -> int:
         """The sum; only after `Hasher.fetch`."""
         return self._buffer.values[self._slot]
 
 
-def final(raw, dtype, shape):
+Raw = Union[int, Pending]
+
+
+def final(raw: Raw, dtype: str, shape: Sequence[int]) -> int:
     """The digest from a sum that is an int or a fetched `Pending`."""
     return finish(raw.value if isinstance(raw, Pending) else raw, dtype, shape)
 
 
 class _Buffer:
-    def __init__(self, device):
+    def __init__(self, device: torch.device) -> None:
         with torch.inference_mode(False):
             self.slots = torch.zeros(_SLOTS, dtype=torch.int64, device=device)
         self.used = 0
-        self.values = ()
+        self.values: Sequence[int] = ()
+
+
+class _Method(Protocol):
+    def write(self, tensor: torch.Tensor, slots: torch.Tensor, slot: int) -> None:
+        """Put the sum of a tensor that is not empty into a slot."""
 
 
 class _Device:
     """The buffers of one device, and how a sum gets into a slot."""
 
-    def __init__(self, device, method):
+    def __init__(self, device: torch.device, method: _Method) -> None:
         self._device = device
         self._method = method
-        self._open = []
+        self._open: list[_Buffer] = []
 
-    def submit(self, tensor):
+    def submit(self, tensor: torch.Tensor) -> Pending:
         if not self._open or self._open[-1].used == _SLOTS:
             self._open.append(_Buffer(self._device))
         buffer = self._open[-1]
@@ -95,7 +111,7 @@ class _Device:
             self._method.write(tensor, buffer.slots, slot)
         return Pending(buffer, slot)
 
-    def fetch(self):
+    def fetch(self) -> None:
         for buffer in self._open:
             buffer.values = buffer.slots[: buffer.used].tolist()
         self._open = []  # a Pending keeps its buffer; a new step starts with zeroed slots
@@ -104,11 +120,11 @@ class _Device:
 class _Launched:
     """By our own kernel, on torch's current stream."""
 
-    def __init__(self, device):
+    def __init__(self, device: torch.device) -> None:
         self._kernel = CudaKernel(device)
         self._index = device.index
 
-    def write(self, tensor, slots, slot):
+    def write(self, tensor: torch.Tensor, slots: torch.Tensor, slot: int) -> None:
         flat = memory.plain(tensor)
         pointer = flat.data_ptr()
         if pointer % 8:
@@ -126,11 +142,11 @@ class _Launched:
 class _Generic:
     """By torch operations on the device."""
 
-    def __init__(self, device):
+    def __init__(self, device: torch.device) -> None:
         w, v = weights()
         with torch.inference_mode(False):
             self._w = torch.tensor([signed(n) for n in w], device=device)
             self._v = torch.tensor([signed(n) for n in v], device=device)
 
-    def write(self, tensor, slots, slot):
+    def write(self, tensor: torch.Tensor, slots: torch.Tensor, slot: int) -> None:
         slots[slot] = generic_raw(tensor, self._w, self._v)

@@ -5,10 +5,13 @@ no compiler on the machine, and one launch reads a tensor once. Where they canno
 `digest.generic_raw` does the same arithmetic with torch operations.
 """
 
+from __future__ import annotations
+
 import ctypes
 import glob
 import os
 import sys
+from typing import TYPE_CHECKING, Callable, Sequence
 
 import torch
 
@@ -59,14 +62,18 @@ _THREADS = 256
 _ROWS_PER_BLOCK = _THREADS // 32
 
 
-class KernelUnavailable(Exception):
+if TYPE_CHECKING:
+    Image = ctypes.Array[ctypes.c_char]  # machine code or PTX
+
+
+class KernelUnavailable(Exception):  # noqa: N818 - it says what is the matter
     """NVRTC or the driver cannot be used; the text says why."""
 
 
 class CudaKernel:
     """The kernel, loaded for one device; raises `KernelUnavailable` where that fails."""
 
-    def __init__(self, device):
+    def __init__(self, device: torch.device) -> None:
         with torch.cuda.device(device), torch.inference_mode(False):
             torch.zeros(1, device=device)  # makes torch's context current in this thread
             self._blocks = torch.cuda.get_device_properties(device).multi_processor_count * 8
@@ -87,18 +94,18 @@ class CudaKernel:
         pointers = [ctypes.cast(ctypes.pointer(arg), ctypes.c_void_p) for arg in self._args]
         self._packed = (ctypes.c_void_p * len(pointers))(*pointers)
 
-    def _load(self, image):
+    def _load(self, image: Image) -> ctypes.c_void_p:
         module, function = ctypes.c_void_p(), ctypes.c_void_p()
         self._check(self._driver.cuModuleLoadData(ctypes.byref(module), image))
         name = b"forkpoint_digest"
         self._check(self._driver.cuModuleGetFunction(ctypes.byref(function), module, name))
         return function
 
-    def _check(self, status):
+    def _check(self, status: int) -> None:
         if status:
             raise KernelUnavailable("the CUDA driver answered with error %d" % status)
 
-    def launch(self, pointer, count, out):
+    def launch(self, pointer: int, count: int, out: int) -> None:
         """Add the sum over rows of ``count`` bytes at ``pointer`` to the word at ``out``.
 
         Asynchronous, on torch's current stream; addresses are device addresses, ``pointer``
@@ -117,7 +124,7 @@ class CudaKernel:
             self._check(status)
 
 
-def _current_stream(device):
+def _current_stream(device: torch.device) -> Callable[[], int]:
     """A function that returns torch's current stream on the device, as an address.
 
     `torch.cuda.current_stream` builds an object each time, which costs more than a launch.
@@ -128,7 +135,7 @@ def _current_stream(device):
     return lambda: raw(device.index)
 
 
-def _compile(capability):
+def _compile(capability: tuple[int, int]) -> Image:
     """The kernel as machine code for a compute capability (or as PTX for a newer one)."""
     nvrtc = _library(_nvrtc_candidates())
     program = ctypes.c_void_p()
@@ -142,7 +149,7 @@ def _compile(capability):
     raise KernelUnavailable("NVRTC cannot compile for compute capability %d.%d" % capability)
 
 
-def _image(nvrtc, program, kind):
+def _image(nvrtc: ctypes.CDLL, program: ctypes.c_void_p, kind: str) -> Image:
     size = ctypes.c_size_t()
     _nvrtc(getattr(nvrtc, "nvrtcGet%sSize" % kind)(program, ctypes.byref(size)))
     image = ctypes.create_string_buffer(size.value)
@@ -150,12 +157,12 @@ def _image(nvrtc, program, kind):
     return image
 
 
-def _nvrtc(status):
+def _nvrtc(status: int) -> None:
     if status:
         raise KernelUnavailable("NVRTC answered with error %d" % status)
 
 
-def _nvrtc_candidates():
+def _nvrtc_candidates() -> list[str]:
     """Paths and names of NVRTC, the one that torch itself ships or depends on first."""
     base = os.path.dirname(torch.__file__)
     found = glob.glob(os.path.join(base, "lib", "libnvrtc*.so*"))
@@ -165,7 +172,7 @@ def _nvrtc_candidates():
     return [path for path in found if "builtins" not in path and "alt" not in path] + names
 
 
-def _library(candidates):
+def _library(candidates: Sequence[str]) -> ctypes.CDLL:
     for candidate in candidates:
         try:
             return ctypes.CDLL(candidate)

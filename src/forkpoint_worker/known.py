@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Callable, Tuple
+from typing import TYPE_CHECKING, Tuple
 
 import torch
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 else:
     _Reference = weakref.ref  # takes no parameters on Python 3.8
 
-Key = Tuple[int, torch.dtype, Tuple[int, ...], Tuple[int, ...]]
+Key = Tuple[int, torch.dtype, Tuple[int, ...], Tuple[int, ...], bool, bool]
+_UNCOUNTED = (-1,)
 
 
 class Content:
@@ -60,30 +61,23 @@ class _Entry(_Reference):
 
     __slots__ = ("content", "key", "storage", "versions")
 
-    def __new__(
-        cls, tensor: torch.Tensor, callback: Callable[[_Entry], None], *_: object
-    ) -> _Entry:
-        return super().__new__(cls, tensor, callback)
-
-    def __init__(
-        self,
-        tensor: torch.Tensor,
-        callback: Callable[[_Entry], None],
-        key: Key,
-        storage: int,
-        content: Content,
-    ) -> None:
-        super().__init__(tensor, callback)
-        self.key = key
-        self.storage = storage
-        self.content = content
-        self.versions: tuple[int, ...] = ()
+    content: Content
+    key: Key
+    storage: int
+    versions: tuple[int, ...]
 
 
 class Known:
-    """Contents by memory (address, dtype, shape, strides), while it is alive and unchanged."""
+    """Contents by memory (address, dtype, shape, strides), while it is alive and unchanged.
+
+    That it is unchanged is known from torch's version counter, and from `invalidate`, which
+    the recorder calls for each write that it sees. Inference tensors have no counter: they are
+    known only while ``sees_writes``, that is while every op is recorded. What numpy writes
+    into a tensor's memory, nobody counts.
+    """
 
     def __init__(self) -> None:
+        self._sees_writes = True
         self._entries: dict[Key, _Entry] = {}
         self._storages: dict[int, set[Key]] = {}
         self._whole: dict[int, _Entry] = {}
@@ -106,14 +100,29 @@ class Known:
             return None
         return entry.content
 
+    def watch(self, sees_writes: bool) -> None:
+        """From now on, all writes are seen, or not."""
+        if not sees_writes and self._sees_writes:
+            self.forget_uncounted()
+        self._sees_writes = sees_writes
+
+    def forget_uncounted(self) -> None:
+        """Forget inference tensors: something ran that may have written to them unseen."""
+        for entry in list(self._entries.values()):
+            if entry.versions == _UNCOUNTED:
+                self._forget(entry)
+
     def add(self, tensor: torch.Tensor, content: Content, mutated: bool = False) -> None:
         """Remember a content; ``mutated``: by an in-place op that is still under way.
 
         Autograd counts such an op's new version only after the op's own code has returned.
         """
-        key, storage = key_of(tensor), storage_of(tensor)
-        entry = _Entry(tensor, self._forget, key, storage, content)
         version = version_of(tensor)
+        if version < 0 and not self._sees_writes:
+            return
+        key, storage = key_of(tensor), storage_of(tensor)
+        entry = _Entry(tensor, self._forget)
+        entry.content, entry.key, entry.storage = content, key, storage
         entry.versions = (version, version + 1) if mutated and version >= 0 else (version,)
         self._entries[key] = entry
         self._storages.setdefault(storage, set()).add(key)
@@ -140,14 +149,21 @@ class Known:
 
 def _fills_storage(tensor: torch.Tensor) -> bool:
     size = tensor.numel() * tensor.element_size()
-    return tensor.is_contiguous() and size == tensor.untyped_storage().nbytes()
+    return bool(tensor.is_contiguous()) and bool(size == tensor.untyped_storage().nbytes())
 
 
 def key_of(tensor: torch.Tensor) -> Key:
     """What tells one piece of memory, read in one way, from another."""
-    return (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
+    return (
+        tensor.data_ptr(),
+        tensor.dtype,
+        tensor.shape,
+        tensor.stride(),
+        tensor.is_conj(),
+        tensor.is_neg(),
+    )
 
 
 def storage_of(tensor: torch.Tensor) -> int:
     """The address at which the tensor's storage starts."""
-    return tensor.untyped_storage().data_ptr()
+    return int(tensor.untyped_storage().data_ptr())

@@ -94,7 +94,8 @@ class _Run:
         self._session = Session(self._job["recording"], self._job, watcher)
         self._session.start()
         pid = os.getpid()
-        outcome, code, error = "completed", 0, None
+        outcome, code = "completed", 0
+        error: dict[str, str] | None = None
         try:
             self._script()
         except StopScript:
@@ -105,8 +106,8 @@ class _Run:
         except KeyboardInterrupt:
             outcome, code = "interrupted", 130
         except RecordingBroken as broken:
-            outcome, code, error = "failed", 70, _described(broken.__cause__)
-        except BaseException as failure:
+            outcome, code, error = "failed", 70, _described(broken.__cause__ or broken)
+        except BaseException as failure:  # noqa: BLE001 - it goes into the result
             outcome, code, error = "raised", 1, _described(failure)
             traceback.print_exc()
         if os.getpid() != pid:
@@ -158,7 +159,7 @@ def _exit_code(end: SystemExit) -> int:
     return 1
 
 
-def _described(error: BaseException | None) -> dict[str, str] | None:
+def _described(error: BaseException) -> dict[str, str]:
     """An exception as plain data; frames of the worker are left out of its traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     shown = [frame for frame in frames if not _ours(frame.filename)] or list(frames)

@@ -16,6 +16,13 @@ _UNINITIALISED = frozenset(
 
 _NESTED = 1 << 16  # slots of the tensors in a list that is one of several results
 
+_UNDECLARED = {
+    # written to in training, though the schemas do not say so
+    "aten.native_batch_norm": ("running_mean", "running_var"),
+    "aten.cudnn_batch_norm": ("running_mean", "running_var"),
+    "aten.miopen_batch_norm": ("running_mean", "running_var"),
+}
+
 _NOISE = {
     # random-generator states that are only written where dropout is on, and unused debug masks
     "aten._scaled_dot_product_flash_attention": frozenset((6, 7, 8)),
@@ -43,7 +50,8 @@ class Op:
         base = self.name.rpartition(".")[0]
         arguments = func._schema.arguments
         self.arguments = [argument.name for argument in arguments]
-        written = [i for i, argument in enumerate(arguments) if _writes(argument)]
+        also = _UNDECLARED.get(base, ())
+        written = [i for i, a in enumerate(arguments) if _writes(a) or a.name in also]
         self.written = frozenset(written)
         self.written_names = frozenset(self.arguments[i] for i in written)
         self.uninitialised = base in _UNINITIALISED
@@ -51,7 +59,7 @@ class Op:
 
 
 def _writes(argument: Any) -> bool:
-    return argument.alias_info is not None and argument.alias_info.is_write
+    return bool(argument.alias_info is not None and argument.alias_info.is_write)
 
 
 class Call:

@@ -42,14 +42,13 @@ class Plan:
         plan = job.get("plan")
         self.reserve = int(plan.get("reserve", 0)) if plan else 0
         self._ranges = None if plan else job.get("steps")
+        self._named: dict[int, Pick] = {}
+        self._outside = Pick("bare", ("root",))
         if plan:
-            self._outside = None
             self._inside = _pick(plan["default"])
             self._named = {int(step): _pick(pick) for step, pick in plan["steps"].items()}
         else:
-            self._outside = Pick("bare", ("root",))
             self._inside = Pick(job.get("level") or "module", job.get("store") or ("root",))
-            self._named = {}
 
     def pick(self, step: int) -> Pick:
         """What to do in step ``step``."""

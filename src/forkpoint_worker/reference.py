@@ -94,9 +94,7 @@ class _Maps:
         self._folder = folder
         self._open: dict[str, _Mapped] = {}
 
-    def tensor(
-        self, file: str, key: str, dtype: torch.dtype, shape: Sequence[int]
-    ) -> torch.Tensor:
+    def tensor(self, file: str, key: str, dtype: torch.dtype, shape: Sequence[int]) -> torch.Tensor:
         view, entries, start = self._shard(file)
         begin, end = entries[key]["data_offsets"]
         if begin == end:

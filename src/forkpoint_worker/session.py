@@ -11,7 +11,7 @@ import torch
 
 from . import digest, fingerprint, manifest
 from .plan import Plan
-from .recorder import Recorder
+from .recorder import Options, Recorder
 from .reference import Reference
 from .schema import FORMAT
 from .status import Status
@@ -34,7 +34,7 @@ class Session:
         self._folder = folder
         self._started = time.time()
         self._clock = time.monotonic()
-        self._data = {
+        self._data: dict[str, Any] = {
             "format": FORMAT,
             "name": job.get("name") or "",
             "level": "plan" if job.get("plan") else job.get("level") or "module",
@@ -52,12 +52,12 @@ class Session:
         self.recorder = Recorder(
             folder,
             Plan(job),
-            {
-                "max_storage": job.get("max_storage", 2 * _GB),
-                "stop_after": job.get("stop_after"),
-                "reference": Reference(reference, tolerance) if reference else None,
-                "only": only,
-            },
+            Options(
+                max_storage=job.get("max_storage", 2 * _GB),
+                stop_after=job.get("stop_after"),
+                reference=Reference(reference, tolerance) if reference else None,
+                only=only,
+            ),
             status,
         )
         self._watch = Watch(self.recorder.uncovered)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import weakref
-from typing import TYPE_CHECKING, Iterable
+from typing import TYPE_CHECKING, Iterable, Tuple
 
 import torch
 
@@ -37,6 +38,15 @@ class Step:
         event.call = self.calls.get(key, 0)
         self.calls[key] = event.call + 1
 
+    def move_window(self, path: str, call: int) -> None:
+        """Open or shut the window in which ops are kept, at the end of a module's call."""
+        if self.pick.window:
+            place = "%s:%d" % (path, call)
+            if place == self.pick.after:
+                self.window = True
+            elif place == self.pick.until:
+                self.window = False
+
     def path(self, module: torch.nn.Module) -> str:
         """The module's path below the root, or ``?ClassName`` for one the root does not own."""
         found = self.paths.get(id(module))
@@ -48,22 +58,23 @@ class Step:
         return found
 
 
+Mark = Tuple[int, int, bytes]  # address, version, the first element's bytes on a CPU
+
+
 class _Root:
-    __slots__ = ("mark", "name", "paths")
+    __slots__ = ("marks", "name", "paths")
 
     def __init__(self, name: str, paths: dict[int, str]) -> None:
         self.name = name
         self.paths = paths
-        self.mark: list[tuple[int, int]] | None = None  # address and version of each weight
+        self.marks: dict[str, Mark] | None = None
 
 
 class Roots:
     """Display names of root modules and the paths of what lies below them."""
 
     def __init__(self) -> None:
-        self._seen: weakref.WeakKeyDictionary[torch.nn.Module, _Root] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._seen: weakref.WeakKeyDictionary[torch.nn.Module, _Root] = weakref.WeakKeyDictionary()
         self._counts: dict[str, int] = {}
         self.attention: dict[str, str] = {}
 
@@ -86,11 +97,24 @@ class Roots:
         """{id of a module: its path below the root}."""
         return self._entry(root).paths
 
-    def weights_changed(
+    def changed_weights(
         self, root: torch.nn.Module, tensors: Iterable[tuple[str, torch.Tensor]]
-    ) -> bool:
-        """Whether weights must be (re-)hashed: never seen, moved, or written to since."""
-        mark = [(t.data_ptr(), version_of(t)) for _, t in tensors if has_plain_memory(t)]
+    ) -> set[str] | None:
+        """Names of the weights to hash: never seen, moved, or written to since; None for none."""
+        marks = {name: _mark(tensor) for name, tensor in tensors if has_plain_memory(tensor)}
         entry = self._entry(root)
-        changed, entry.mark = entry.mark != mark, mark
-        return changed
+        before, entry.marks = entry.marks, marks
+        if before == marks:
+            return None
+        before = before or {}
+        # one write that was seen stands for others that are not, where no bytes are looked at
+        return {name for name, mark in marks.items() if mark != before.get(name) or not mark[2]}
+
+
+def _mark(tensor: torch.Tensor) -> Mark:
+    """Tells that a weight was written to; also by ``weight.data``, which counts no version."""
+    some = b""
+    if tensor.device.type == "cpu":
+        size = tensor.element_size() * (1 if tensor.numel() else 0)
+        some = ctypes.string_at(tensor.data_ptr(), size)
+    return tensor.data_ptr(), version_of(tensor), some

@@ -20,7 +20,6 @@ from .reference import Kept, Place, Reference
 from .shards import Shards
 from .uncovered import Uncovered
 
-
 Entry = Tuple[int, str, Optional[Content]]  # slot, name, content
 
 
@@ -72,6 +71,10 @@ class Writer:
             return found
         return self.fresh(tensor, source, base=found and found.base)
 
+    def anew(self, tensor: torch.Tensor, source: int) -> Content | None:
+        """As `content`, but hashed whatever is known."""
+        return self.fresh(tensor, source) if self.readable(tensor) else None
+
     def identify(self, tensor: torch.Tensor) -> Content | None:
         """As `content`, but a view of something known stays a view, without a digest."""
         if not self.readable(tensor):
@@ -108,6 +111,8 @@ class Writer:
         same = (
             tensor.data_ptr() == owner.data_ptr()
             and tensor.numel() * tensor.element_size() == owner.numel() * owner.element_size()
+            and tensor.is_conj() == owner.is_conj()
+            and tensor.is_neg() == owner.is_neg()
             and tensor.is_contiguous()
             and owner.is_contiguous()
         )
@@ -162,12 +167,21 @@ class Writer:
             return
         if tensor.device.type != "cpu":
             self.hasher.fetch()
-        place = self.shards.put(content.digest, tensor, 0 if root else self._reserve)
+        digest = content.digest
+        assert digest is not None  # it has a sum
+        place = self.shards.put(digest, tensor, 0 if root else self._reserve)
         if root:
             self._reserve = max(0, self._reserve - tensor.numel() * tensor.element_size())
         if place is not None:
             content.stored = True
             self.index.add("stored", (content.id, *place))
+
+    def keep_all(
+        self, entries: Iterable[Entry], tensors: Iterable[torch.Tensor], root: bool = False
+    ) -> None:
+        """`keep` the tensors of an event's values."""
+        for (_, _, content), tensor in zip(entries, tensors):
+            self.keep(content, tensor, root)
 
     def measure(
         self,
@@ -177,6 +191,7 @@ class Writer:
         kept: Mapping[Place, Kept],
     ) -> None:
         """Compare an event's outputs with what the reference kept of the same event."""
+        assert self.reference is not None  # `kept` comes from it
         for (slot, name, content), tensor in zip(event.outputs, tensors):
             other = kept.get((event.kind, event.module, event.op, event.call, slot))
             if other is None or content is None:
@@ -208,8 +223,8 @@ class Writer:
         values = event.outputs
         if event.kind in (schema.KIND_INPUT, schema.KIND_WEIGHTS):
             values = event.inputs
-        digests = [content.digest for content in _computed(event, values) if content is not None]
-        digests = [digest for digest in digests if digest is not None]
+        found = [content.digest for content in _computed(event, values) if content is not None]
+        digests = [digest for digest in found if digest is not None]
         if event.plain:
             digests.append(of_text(event.plain))
         self.index.add("event", (

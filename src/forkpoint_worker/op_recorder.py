@@ -1,0 +1,150 @@
+"""Recording ATen ops, by a dispatch mode: below autograd and autocast, so casts are seen."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Iterable, Mapping, Sequence
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from . import ops, schema
+from ._compat import has_plain_memory
+from .guard import Guard
+from .known import Content, storage_of
+from .status import Status
+from .steps import Step
+from .writer import Event, Writer
+
+_GAP_COMMIT = 2000  # ops between steps are written in portions
+_MAX_TEXTS = 20_000  # texts of signatures that are remembered
+
+
+class OpRecorder:
+    """Writes down the ops of the steps that are recorded op by op, and those between them."""
+
+    def __init__(self, guard: Guard, writer: Writer, status: Status) -> None:
+        self._guard = guard
+        self._thread = guard.thread
+        self._writer = writer
+        self._status = status
+        self._ops: dict[object, ops.Op] = {}
+        self._texts: dict[ops.Key, str] = {}
+
+    def dispatch(
+        self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """One ATen op call: run it, and write it down where the step asks for it."""
+        thread = self._thread
+        step = thread.step if thread.step is not None else thread.after
+        if (
+            step is None or step.level != schema.OP
+            or self._guard.off or thread.busy or thread.opaque
+        ):  # fmt: skip
+            return func(*args, **kwargs)
+        op = self._ops.get(func)
+        if op is None:
+            op = self._ops[func] = ops.Op(func)
+        call = ops.Call(op, args, kwargs)
+        module = thread.stack[-1] if thread.stack else ""
+        self._status.write(step.number, module, op.name)
+        with self._guard:
+            event = self._begin(step, module, op, call)
+        result = func(*args, **kwargs)
+        with self._guard:
+            self._end(step, event, op, call, result)
+        return result
+
+    def _begin(self, step: Step, module: str, op: ops.Op, call: ops.Call) -> Event:
+        writer = self._writer
+        event = Event(schema.KIND_OP, module, op.name, step.inside)
+        for slot, (name, tensor) in enumerate(call.inputs):
+            event.inputs.append((slot, name, writer.identify(tensor)))
+        if step.window:
+            writer.keep_all(event.inputs, [tensor for _, tensor in call.inputs])
+        for tensor in call.written:
+            if has_plain_memory(tensor):
+                writer.known.invalidate(tensor)
+        return event
+
+    def _end(self, step: Step, event: Event, op: ops.Op, call: ops.Call, result: object) -> None:
+        writer = self._writer
+        event.sign = self._signature(call.key)
+        results, plain = ops.returned(result)
+        event.plain = ", ".join(plain)
+        slotted = results + _written_only(results, call.written)
+        shared = _sharing(event, call)
+        for slot, tensor in slotted:
+            content = self._output(op, slot, tensor, shared)
+            event.outputs.append((slot, "[%d]" % slot if slot else "out", content))
+        step.count(event)
+        number = writer.add(event, step.number)
+        if step.kept:
+            writer.measure(number, event, [tensor for _, tensor in slotted], step.kept)
+        if step.window:
+            writer.keep_all(event.outputs, [tensor for _, tensor in slotted])
+        if not step.inside and writer.queued >= _GAP_COMMIT:
+            writer.flush()
+            writer.commit()
+
+    def _output(
+        self,
+        op: ops.Op,
+        slot: int,
+        tensor: torch.Tensor,
+        shared: Mapping[int, tuple[Content, torch.Tensor]],
+    ) -> Content | None:
+        writer = self._writer
+        if not writer.readable(tensor):
+            return None
+        found = shared.get(storage_of(tensor)) if shared and tensor.numel() else None
+        if found is not None:
+            return writer.known.find(tensor) or writer.view(tensor, *found)
+        if op.uninitialised or slot in op.noise:
+            return writer.remember(tensor, schema.SOURCE_OP, None, None)
+        return writer.fresh(tensor, schema.SOURCE_OP, mutated=bool(op.written))
+
+    def _signature(self, key: ops.Key) -> str:
+        try:
+            return self._texts[key]
+        except KeyError:
+            if len(self._texts) >= _MAX_TEXTS:
+                self._texts.clear()  # scalars that change with every step must not fill memory
+            text = self._texts[key] = ops.signature(key)
+            return text
+
+
+def _written_only(
+    results: Sequence[tuple[int, torch.Tensor]], written: Iterable[torch.Tensor]
+) -> list[tuple[int, torch.Tensor]]:
+    """Tensors that an op wrote to and did not return, in slots after those that it returned."""
+    given = {id(tensor) for _, tensor in results}
+    last = max((slot for slot, _ in results), default=-1)
+    return list(enumerate((tensor for tensor in written if id(tensor) not in given), last + 1))
+
+
+def _sharing(event: Event, call: ops.Call) -> dict[int, tuple[Content, torch.Tensor]]:
+    """Inputs in memory that is not written to: (content, tensor) by storage; views need no hash."""
+    written = {storage_of(tensor) for tensor in call.written if has_plain_memory(tensor)}
+    shared: dict[int, tuple[Content, torch.Tensor]] = {}
+    for (_, tensor), (_, _, content) in zip(call.inputs, event.inputs):
+        if content is not None and tensor.numel() and storage_of(tensor) not in written:
+            shared.setdefault(storage_of(tensor), (content, tensor))
+    return shared
+
+
+class OpMode(TorchDispatchMode):  # type: ignore[misc] # torch has no types for us to see
+    """Hands every op to the recorder; torch takes the mode off while the handler runs."""
+
+    def __init__(self, recorder: OpRecorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Record one op call."""
+        return self._recorder.dispatch(func, args, kwargs or {})
