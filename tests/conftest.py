@@ -13,7 +13,7 @@ TorchEnv = Callable[[str], Environment]
 
 @pytest.fixture(scope="session")
 def torch_env() -> Iterator[TorchEnv]:
-    """Environments with nothing but a torch release, built once in the real cache.
+    """Environments with a torch release and numpy, built once in the real cache.
 
     >>> environment = torch_env("2.10.0")
     """
@@ -22,7 +22,7 @@ def torch_env() -> Iterator[TorchEnv]:
 
         def get(version: str) -> Environment:
             if version not in built:
-                spec = parse_spec(f"torch-{version}=torch=={version}")
+                spec = parse_spec(f"torch-{version}=torch=={version} numpy")
                 built[version] = build(spec, cache=cache)
             return built[version]
 

@@ -30,7 +30,7 @@ print("three steps made", file=sys.stderr, flush=True)
 
 
 @pytest.fixture
-def run(tmp_path: Path, torch_env: TorchEnv, monkeypatch: pytest.MonkeyPatch):  # noqa: ANN201
+def run(tmp_path: Path, torch_env: TorchEnv, monkeypatch: pytest.MonkeyPatch):
     """Run a script that makes three steps and then does what the test says."""
     monkeypatch.chdir(tmp_path)
 

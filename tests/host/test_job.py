@@ -39,7 +39,7 @@ def test_the_job_is_written_as_the_protocol_says(tmp_path: Path) -> None:
 def test_the_foreign_interpreter_sees_the_worker_and_nothing_else(tmp_path: Path) -> None:
     control = Control(tmp_path)
     control.prepare(Job(kind="fingerprint").document("old", {}))
-    assert os.listdir(control.inject) == ["forkpoint_worker"]
+    assert [path.name for path in control.inject.iterdir()] == ["forkpoint_worker"]
     assert not (control.inject / "forkpoint_worker").is_symlink()
     control.tidy()
     assert not control.inject.exists()

@@ -14,7 +14,7 @@ from forkpoint.api._options import Observer, Options, read_tolerance
 from forkpoint.api._record import Script, as_workload, nothing_recorded
 from forkpoint.api._refine import both_neutral, refine, unrepeatable
 from forkpoint.api._results import Results
-from forkpoint.api._runner import Asked, Environments, Runner, read_environments
+from forkpoint.api._runner import Environments, Runner, read_environments
 from forkpoint.compare import (
     Context,
     Plan,
@@ -62,8 +62,7 @@ def compare(
     workload = as_workload(script)
     if argv:
         workload = replace(workload, argv=tuple(argv))
-    asked = read_environments(environments, count=2)
-    return run_comparison(workload, asked, options=options, observer=observer).comparison
+    return run_comparison(workload, environments, options=options, observer=observer).comparison
 
 
 def diff(
@@ -84,7 +83,7 @@ def diff(
 
 def run_comparison(
     workload: Workload,
-    asked: Sequence[Asked],
+    environments: Environments,
     *,
     options: Options | None = None,
     observer: Observer | None = None,
@@ -92,11 +91,12 @@ def run_comparison(
 ) -> Finished:
     """`compare`, with the folder of results and the failures of runs; see there."""
     options = options or Options()
+    asked = read_environments(environments, count=2)
     with EnvironmentCache(max_bytes=options.max_cache) as cache:
         runner = Runner(options, observer or Observer(), cache)
-        environments = runner.build(asked)
+        baseline, candidate = runner.build(asked)
         results = Results.create(options.out, workload, force=options.force)
-        work = _Work(runner, workload, results, (environments[0], environments[1]), reproduce)
+        work = _Work(runner, workload, results, (baseline, candidate), reproduce)
         finished = work.finish()
     results.comparison.write_bytes(to_json(finished.comparison))
     return finished

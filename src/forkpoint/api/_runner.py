@@ -37,8 +37,8 @@ def read_environments(environments: Environments, *, count: int) -> list[Asked]:
     if len(read) != count:
         named = ", ".join(one.name for one in read) or "none"
         raise UsageError(
-            f"{'One environment is' if count == 1 else 'Two environments are'} needed; "
-            f"named: {named}.",
+            f"{'One environment is' if count == 1 else 'Two environments are'} needed, "
+            f"and {len(read)} named ({named}).",
             hint="Name each with --env, as in --env old='torch==2.9.1' --env new='torch==2.10.0'.",
         )
     if len({one.name for one in read}) != count:

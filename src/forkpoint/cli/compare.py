@@ -13,7 +13,6 @@ import click
 from forkpoint import api
 from forkpoint.cli import _options
 from forkpoint.cli._show import Output
-from forkpoint.errors import UsageError
 
 _OUTPUT_FLAGS = {"-q", "--quiet", "--force"}
 _OUTPUT_VALUES = {"--out", "--html", "--format"}
@@ -70,11 +69,6 @@ def compare(**chosen: Any) -> int:
     """
     config = _options.config_here()
     environments = _options.environments(chosen["envs"], ("baseline", "candidate"), chosen, config)
-    if len(environments) != 2:
-        raise UsageError(
-            f"compare takes two environments; there {_are(len(environments))}.",
-            hint="Name both: --env old='torch==2.9.1' --env new='torch==2.10.0'",
-        )
     output = Output.of(chosen)
     workload = _options.workload(chosen)
     with output.watch() as watch:
@@ -104,7 +98,3 @@ def command_line(words: Sequence[str]) -> str:
         elif word not in _OUTPUT_FLAGS and word.partition("=")[0] not in _OUTPUT_VALUES:
             kept.append(word)
     return shlex.join(["forkpoint", *kept])
-
-
-def _are(count: int) -> str:
-    return "is 1" if count == 1 else f"are {count}"

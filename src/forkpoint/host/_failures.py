@@ -125,7 +125,7 @@ def _crashed(run: Run) -> WorkerCrashed:
     cause = (
         f"was killed by {signal_name(-code)}"
         if code < 0
-        else f"ended with status {code} and without a word (os._exit, or an abort in native code)"
+        else f"ended with status {code} before the recorder did: os._exit, or native code that exits"
     )
     return WorkerCrashed(
         _paragraphs(

@@ -49,9 +49,10 @@ class LastEvent:
     op: str
 
     def __str__(self) -> str:
-        """In words: ``step 3, encoder.layer.0, aten.addmm.default``."""
+        """In words: ``step 3, module encoder.layer.0, aten.addmm.default``."""
         place = f"step {self.step}" if self.step >= 0 else "before the first step"
-        return ", ".join(filter(None, (place, self.module, self.op)))
+        module = self.module and f"module {self.module}"
+        return ", ".join(filter(None, (place, module, self.op)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
