@@ -120,11 +120,14 @@ class Known:
         version = version_of(tensor)
         if version < 0 and not self._sees_writes:
             return
-        key, storage = key_of(tensor), storage_of(tensor)
+        key = key_of(tensor)
         entry = _Entry(tensor, self._forget)
-        entry.content, entry.key, entry.storage = content, key, storage
+        entry.content, entry.key, entry.storage = content, key, 0
         entry.versions = (version, version + 1) if mutated and version >= 0 else (version,)
         self._entries[key] = entry
+        if not self._sees_writes:
+            return  # `invalidate` and `whole` are for ops only
+        storage = entry.storage = storage_of(tensor)
         self._storages.setdefault(storage, set()).add(key)
         if content.raw is not None and _fills_storage(tensor):
             self._whole[storage] = entry

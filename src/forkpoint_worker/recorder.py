@@ -246,7 +246,7 @@ class Recorder:
         writer.add(event, step.number)
 
     def _weights(self, step: Step, module: torch.nn.Module) -> None:
-        tensors = list(module.named_parameters()) + list(module.named_buffers())
+        tensors = list(self._roots.weights(module))
         changed = self._roots.changed_weights(module, tensors)
         if changed is None:
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from typing import TYPE_CHECKING, Iterable, Tuple
+from typing import TYPE_CHECKING, Iterable, Iterator, Tuple
 
 import torch
 
@@ -62,11 +62,14 @@ Mark = Tuple[int, int, bytes]  # address, version, the first element's bytes on 
 
 
 class _Root:
-    __slots__ = ("marks", "name", "paths")
+    __slots__ = ("marks", "name", "owners", "paths")
 
-    def __init__(self, name: str, paths: dict[int, str]) -> None:
+    def __init__(self, name: str, root: torch.nn.Module) -> None:
         self.name = name
-        self.paths = paths
+        named = list(root.named_modules())
+        self.paths = {id(module): path for path, module in named}
+        # weakly, for they are looked through at every step: named_parameters takes milliseconds
+        self.owners = [(path + "." if path else "", weakref.ref(m)) for path, m in named]
         self.marks: dict[str, Mark] | None = None
 
 
@@ -84,8 +87,7 @@ class Roots:
             kind = type(root).__name__
             number = self._counts[kind] = self._counts.get(kind, 0) + 1
             name = kind if number == 1 else "%s#%d" % (kind, number)
-            paths = {id(m): path for path, m in root.named_modules()}
-            entry = self._seen[root] = _Root(name, paths)
+            entry = self._seen[root] = _Root(name, root)
             self.attention.update(attention([(name, root)]))
         return entry
 
@@ -96,6 +98,16 @@ class Roots:
     def paths(self, root: torch.nn.Module) -> dict[int, str]:
         """{id of a module: its path below the root}."""
         return self._entry(root).paths
+
+    def weights(self, root: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+        """Parameters and buffers of the modules that the root had at its first call."""
+        for prefix, reference in self._entry(root).owners:
+            owner = reference()
+            if owner is not None:
+                for tensors in (owner._parameters, owner._buffers):
+                    for name, tensor in tensors.items():
+                        if tensor is not None:
+                            yield prefix + name, tensor
 
     def changed_weights(
         self, root: torch.nn.Module, tensors: Iterable[tuple[str, torch.Tensor]]
