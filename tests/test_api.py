@@ -25,7 +25,8 @@ from tests.support.cli import SOURCES
 SCRIPT = """
 import os, sys, torch
 torch.manual_seed(0)
-model = torch.nn.Sequential(torch.nn.Linear(16, 384), torch.nn.LayerNorm(384), torch.nn.Linear(384, 4))
+layers = torch.nn.Linear(16, 384), torch.nn.LayerNorm(384), torch.nn.Linear(384, 4)
+model = torch.nn.Sequential(*layers)
 steps = int(sys.argv[1]) if len(sys.argv) > 1 else 4
 nudge = float(os.environ.get("NUDGE", "0"))
 

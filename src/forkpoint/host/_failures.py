@@ -34,6 +34,10 @@ _CRASH_HINTS = {
     "SIGILL": "The wheel was built for a CPU with other instructions: try another torch build.",
     "SIGXFSZ": "A file grew past the size limit of this shell (ulimit -f), or the disk is full.",
 }
+_LEFT = (
+    "Let the script reach its end, or leave by sys.exit: os._exit ends the process before the "
+    "recording is closed."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +129,16 @@ def _crashed(run: Run) -> WorkerCrashed:
     cause = (
         f"was killed by {signal_name(-code)}"
         if code < 0
-        else f"ended with status {code} before the recorder did: os._exit, or native code that exits"
+        else f"ended with status {code} before the recorder did (os._exit, or native code)"
     )
     return WorkerCrashed(
         _paragraphs(
-            f"{run.name}: the script's process {cause} ({_place(run)}).",
+            f"{run.name}: the script's process {cause}; {_place(run)}.",
             _fault(run.control),
             _stderr(run),
         ),
         hint=_paragraphs(
-            _CRASH_HINTS.get(signal_name(-code), "") if code < 0 else "", _aftermath(run)
+            _CRASH_HINTS.get(signal_name(-code), "") if code < 0 else _LEFT, _aftermath(run)
         ),
     )
 
