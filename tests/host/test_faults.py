@@ -1,17 +1,16 @@
-"""Scripts that go wrong, each in a real process with a real torch.
-
-A full disk is stood in for by RLIMIT_FSIZE: writes fail with EFBIG as they would with ENOSPC.
-"""
+"""Scripts that go wrong, each in a real process with a real torch."""
 
 from __future__ import annotations
 
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from forkpoint.errors import ScriptFailed, WorkerCrashed, WorkerFailed, WorkerTimeout
+from forkpoint.errors import ScriptFailed, StorageFull, WorkerCrashed, WorkerFailed, WorkerTimeout
 from forkpoint.host import Job, JobResult, Watcher, Workload, run_job
 from forkpoint.store import Recording
 from tests.conftest import TorchEnv
@@ -139,14 +138,50 @@ def test_the_time_limit(run, tmp_path: Path) -> None:
     assert gone(int((tmp_path / "pid").read_text()))
 
 
-def test_a_disk_that_takes_no_more(run) -> None:
+def test_a_limit_on_file_sizes(run) -> None:
     limited = "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
     result = run(limited + "for _ in range(400):\n    model(torch.randn(64, 4))\n")
-    if result.failure is None:
+    assert isinstance(result.failure, StorageFull)
+    assert "the disk took no more of the recording" in result.failure.message
+    assert steps_kept(result) >= 3
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 3 MB; mounting one takes root."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("this user may not mount a file system")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk(tmp_path: Path, torch_env: TorchEnv, small_disk: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(PRELUDE + "for _ in range(4000):\n    model(torch.randn(64, 4))\n")
+    job = Job(workload=Workload(script=script), recording=small_disk / "rec", max_storage=10**9)
+    result = run_job(torch_env("2.10.0"), job, control=small_disk / "logs")
+    if result.failure is None:  # tensors were not kept, and the recording says so
         assert result.storage_full
     else:
-        assert isinstance(result.failure, WorkerFailed)
+        assert isinstance(result.failure, StorageFull)
         assert steps_kept(result) >= 3
+
+
+def test_a_disk_that_is_full_before_the_start(
+    tmp_path: Path, torch_env: TorchEnv, small_disk: Path
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(PRELUDE)
+    (small_disk / "filler").write_bytes(bytes(3 * 2**20 - 8192))
+    job = Job(workload=Workload(script=script), recording=small_disk / "rec")
+    with pytest.raises(StorageFull, match="no room is left there"):
+        run_job(torch_env("2.10.0"), job, control=small_disk / "logs")
+    assert not (small_disk / "rec").exists()
 
 
 def test_children_do_not_outlive_the_script(run, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from forkpoint.compare import (
 )
 from forkpoint.compare import diff as diff_recordings
 from forkpoint.environments import Environment, EnvironmentCache
-from forkpoint.errors import RecordingError, WorkerFailed
+from forkpoint.errors import ForkpointError, RecordingError
 from forkpoint.host import Job, JobResult, Workload
 from forkpoint.model import Comparison, Neutral, Tolerance, Verdict
 from forkpoint.report import to_json
@@ -40,7 +40,7 @@ class Finished:
 
     comparison: Comparison
     folder: Path
-    failures: tuple[WorkerFailed, ...] = ()
+    failures: tuple[ForkpointError, ...] = ()
 
 
 def compare(
@@ -202,7 +202,7 @@ class _Work:
         return both_neutral(found)
 
     def _incomplete(
-        self, runs: Sequence[JobResult], failures: tuple[WorkerFailed, ...]
+        self, runs: Sequence[JobResult], failures: tuple[ForkpointError, ...]
     ) -> Finished:
         """Compare what there is; raises the failure where there is nothing to compare."""
         said = _alike(runs) or tuple(failures)
@@ -292,7 +292,7 @@ def _plan_notes(plan: Plan) -> tuple[str, ...]:
     )
 
 
-def _alike(runs: Sequence[JobResult]) -> tuple[WorkerFailed, ...]:
+def _alike(runs: Sequence[JobResult]) -> tuple[ForkpointError, ...]:
     """One failure for both environments where both runs ended the same way."""
     failures = [run.failure for run in runs if run.failure is not None]
     texts = {
@@ -307,5 +307,5 @@ def _alike(runs: Sequence[JobResult]) -> tuple[WorkerFailed, ...]:
     return (type(first)(f"{names} alike: {message}", hint=first.hint),)
 
 
-def _first_line(failure: WorkerFailed) -> str:
+def _first_line(failure: ForkpointError) -> str:
     return failure.message.partition("\n")[0]

@@ -11,8 +11,8 @@ from typing import Self
 
 import msgspec
 
-from forkpoint.errors import StorageFull, UsageError
-from forkpoint.host import FULL, Workload
+from forkpoint.errors import UsageError
+from forkpoint.host import Workload, unwritable
 
 FORMAT = "forkpoint.results/1"
 PARENT = "forkpoint-results"
@@ -46,11 +46,7 @@ class Results:
             marker = _Marker(FORMAT)
             (folder / "results.json").write_bytes(msgspec.json.encode(marker) + b"\n")
         except OSError as error:
-            kind = StorageFull if error.errno in FULL else UsageError
-            raise kind(
-                f"The results cannot be written to {folder}: {error.strerror}.",
-                hint="Name a folder on a disk with room, and with write permission, by --out.",
-            ) from error
+            raise unwritable("The results", folder, error) from error
         return cls(folder)
 
     def recording(self, name: str, suffix: str = "") -> Path:

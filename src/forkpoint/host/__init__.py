@@ -2,7 +2,7 @@
 
 from forkpoint.host._failures import kept
 from forkpoint.host._job import Job, Level, Workload, half_open
-from forkpoint.host._place import FULL, is_recording, publish, require_free, stage
+from forkpoint.host._place import FULL, is_recording, publish, require_free, stage, unwritable
 from forkpoint.host._result import JobResult, LastEvent, Status
 from forkpoint.host._run import Watcher, run_job
 
@@ -22,4 +22,5 @@ __all__ = [
     "require_free",
     "run_job",
     "stage",
+    "unwritable",
 ]

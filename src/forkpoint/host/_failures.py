@@ -10,6 +10,7 @@ from pathlib import Path
 from forkpoint.errors import (
     ForkpointError,
     ScriptFailed,
+    StorageFull,
     WorkerCrashed,
     WorkerFailed,
     WorkerTimeout,
@@ -34,6 +35,13 @@ _CRASH_HINTS = {
     "SIGILL": "The wheel was built for a CPU with other instructions: try another torch build.",
     "SIGXFSZ": "A file grew past the size limit of this shell (ulimit -f), or the disk is full.",
 }
+_FULL_DISK = (
+    "disk I/O error",  # what SQLite says of most failed writes
+    "database or disk is full",
+    "No space left on device",
+    "File too large",
+    "Disk quota exceeded",
+)
 _LEFT = (
     "Let the script reach its end, or leave by sys.exit: os._exit ends the process before the "
     "recording is closed."
@@ -51,7 +59,7 @@ class Run:
     recording: Path | None
 
 
-def classify(run: Run, answer: Answer | None) -> tuple[Status, WorkerFailed | None]:
+def classify(run: Run, answer: Answer | None) -> tuple[Status, ForkpointError | None]:
     """The status of a run, and its failure where it has one."""
     if run.completed.timed_out:
         return "timed_out", _timed_out(run)
@@ -108,8 +116,10 @@ def _interrupted(run: Run, _answer: Answer) -> WorkerCrashed:
     )
 
 
-def _worker_failed(run: Run, answer: Answer) -> WorkerFailed:
+def _worker_failed(run: Run, answer: Answer) -> ForkpointError:
     error = answer.error
+    if error and _names_a_full_disk(error.message):
+        return _disk_full(run, error.message)
     text = f"{error.type}: {error.message}" if error else "no reason given"
     return WorkerFailed(
         _paragraphs(
@@ -124,7 +134,25 @@ def _worker_failed(run: Run, answer: Answer) -> WorkerFailed:
     )
 
 
-def _crashed(run: Run) -> WorkerCrashed:
+def _disk_full(run: Run, reason: str) -> StorageFull:
+    return StorageFull(
+        f"{run.name}: the disk took no more of the recording ({reason}); {_place(run)}.",
+        hint=_paragraphs(
+            "Free some space, name a folder on another disk with --out, record fewer steps with "
+            "--steps, or keep less with --max-storage.",
+            _aftermath(run),
+        ),
+    )
+
+
+def _names_a_full_disk(text: str) -> bool:
+    return any(words in text for words in _FULL_DISK)
+
+
+def _crashed(run: Run) -> ForkpointError:
+    last_words = run.completed.tail(1).strip()
+    if _names_a_full_disk(last_words):
+        return _disk_full(run, last_words)
     code = run.completed.returncode
     cause = (
         f"was killed by {signal_name(-code)}"
@@ -143,7 +171,7 @@ def _crashed(run: Run) -> WorkerCrashed:
     )
 
 
-_BY_STATUS: dict[str, Callable[[Run, Answer], WorkerFailed]] = {
+_BY_STATUS: dict[str, Callable[[Run, Answer], ForkpointError]] = {
     "raised": _raised,
     "exited": _exited,
     "interrupted": _interrupted,

@@ -21,6 +21,8 @@ OWN_NAMES = frozenset(
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Error numbers of a disk, a quota or a file size limit that has been reached."""
 
+_LEAST = 1 << 20
+
 
 class _Manifest(msgspec.Struct):
     format: str
@@ -66,12 +68,26 @@ def stage(target: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         holder = tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent)
     except OSError as error:
-        kind = StorageFull if error.errno in FULL else UsageError
-        raise kind(
-            f"A recording cannot be written to {target}: {error.strerror}.",
-            hint="Name a folder on a disk with room, and with write permission, by --out.",
-        ) from error
+        raise unwritable("A recording", target, error) from error
     return Path(holder) / "recording"
+
+
+def unwritable(what: str, target: Path, error: OSError) -> StorageFull | UsageError:
+    """The error for something that cannot be written: no room, or no permission."""
+    # shutil gathers errors of many files in one without a number: then the disk is asked
+    full = error.errno in FULL or (error.errno is None and _free(target) < _LEAST)
+    reason = "no room is left there" if full else error.strerror or str(error)
+    kind = StorageFull if full else UsageError
+    return kind(
+        f"{what} cannot be written to {target}: {reason}.",
+        hint="Name a folder on a disk with room, and with write permission, by --out.",
+    )
+
+
+def _free(target: Path) -> int:
+    """Bytes free where ``target`` is, or would be."""
+    there = next(path for path in (target, *target.parents) if path.exists())
+    return shutil.disk_usage(there).free
 
 
 def publish(staged: Path, target: Path) -> None:

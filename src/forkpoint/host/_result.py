@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from forkpoint.errors import WorkerFailed
+from forkpoint.errors import ForkpointError, WorkerFailed
 from forkpoint_worker import PROTOCOL
 
 Status = Literal[
@@ -57,7 +57,8 @@ class LastEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobResult:
-    """How one run ended; ``failure`` is the error to raise or to show, or null.
+    """How one run ended; ``failure`` is the error to raise or to show, or null:
+    a `WorkerFailed`, or `StorageFull`.
 
     ``recording`` is where the events are, also after a failure; ``logs`` is the folder that
     holds the script's output.
@@ -73,10 +74,10 @@ class JobResult:
     peak_rss: int | None = None
     storage_full: bool = False
     fingerprint: dict[str, str]
-    failure: WorkerFailed | None = None
+    failure: ForkpointError | None = None
 
     def raise_for_failure(self) -> JobResult:
-        """Return this result, or raise the `WorkerFailed` that it holds."""
+        """Return this result, or raise the failure that it holds."""
         if self.failure is not None:
             raise self.failure
         return self

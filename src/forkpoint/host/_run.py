@@ -7,12 +7,13 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from forkpoint.environments import Environment
 from forkpoint.errors import EnvironmentFailed
 from forkpoint.host._failures import Run, classify, kept
 from forkpoint.host._job import Control, Job
-from forkpoint.host._place import publish, stage
+from forkpoint.host._place import publish, stage, unwritable
 from forkpoint.host._result import Answer, JobResult, LastEvent, read_answer, read_last_event
 from forkpoint.process import Completed, Listener, run
 from forkpoint_worker import BOOT
@@ -62,7 +63,7 @@ def _run_staged(
     staged = stage(job.recording) if job.recording else None
     document = replace(job, recording=staged).document(environment.name, environment.settings)
     try:
-        folder.prepare(document)
+        _prepare(folder, document)
         completed = _start(environment, job, folder, timeout, watcher or Watcher())
     finally:
         folder.tidy()
@@ -71,6 +72,13 @@ def _run_staged(
     answer = read_answer(folder.result)
     _require_a_start(environment, folder, completed, answer)
     return _result(Run(environment.name, folder, completed, timeout, job.recording), answer)
+
+
+def _prepare(folder: Control, document: Mapping[str, Any]) -> None:
+    try:
+        folder.prepare(document)
+    except OSError as error:
+        raise unwritable("The logs of a run", folder.folder, error) from error
 
 
 def _result(ended: Run, answer: Answer | None) -> JobResult:
