@@ -1,215 +1,184 @@
 """How far two tensors lie apart, computed where the candidate lies, in bounded memory.
 
-Every number is defined in the text of ``forkpoint.compare.metrics``, which computes the same with
-numpy; a test holds the two together. Chunks are small enough for a CPU's caches; one in which
-every element is finite, by far the most, takes a path without masks.
+The definitions are those of `forkpoint.compare.metrics`, which computes the same with numpy and
+spells them out: complex tensors are taken as their parts, differences are in float64 (exact for
+integers), ULP distances are steps between bit patterns (Bruce Dawson, "Comparing Floating
+Point Numbers", 2012).
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from typing import Any, Callable, Iterator, Sequence, Tuple
+from typing import Any, Iterator, Sequence, Tuple
 
 import torch
 
-LARGEST = sys.float_info.max
-"""What a difference that overflows float64 counts as: JSON has no infinity."""
+from .digest import dtype_name
 
-_CPU_CHUNK = 1 << 15  # elements: their float64 copies stay in a core's cache, on one thread
-_DEVICE_CHUNK = 1 << 24
-_DIGIT = 16
+_CHUNK = 1 << 19  # elements at a time
+_DIGIT = 16  # bits of an ULP distance that are counted in one pass
+_LARGEST = sys.float_info.max
+_LARGEST_ULP = (1 << 63) - 1
 _INTS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-_MAX = (1 << 63) - 1
-_UNSIGNED = tuple(
-    getattr(torch, name) for name in ("uint16", "uint32", "uint64") if hasattr(torch, name)
-)
+_UNSIGNED_FLOAT = "float8_e8m0fnu"
+_MEASURABLE = frozenset((
+    "bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64",
+    "float16", "bfloat16", "float32", "float64", "complex64", "complex128",
+    "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", _UNSIGNED_FLOAT,
+))  # fmt: skip
 
-_Limits = Tuple[float, float]
+Limits = Tuple[float, float]
 
 
-def compare(baseline: torch.Tensor, candidate: torch.Tensor, limits: _Limits | None) -> str:
+def measurable(dtype: torch.dtype) -> bool:
+    """Whether elements of this dtype are numbers one by one (packed and quantized are not)."""
+    return dtype_name(dtype) in _MEASURABLE
+
+
+def compare(baseline: torch.Tensor, candidate: torch.Tensor, limits: Limits | None) -> str:
     """Metrics of two tensors of one shape and dtype, as the JSON text of `model.Metrics`.
 
     ``baseline`` may lie on another device; it is brought over in chunks. ``limits`` is
-    (atol, rtol), or None where only equal bits are close.
+    (atol, rtol), or None for bit equality.
     """
     with torch.no_grad():
-        b, c = _components(baseline), _components(candidate)
-        shape = tuple(c.shape)
-        tally = _Tally(b.view(-1), c.view(-1), limits)
-        return json.dumps(tally.result(shape))
+        pairs = _Pairs(_parts(baseline), _parts(candidate.detach()))
+        total = _Total()
+        for start, pair in pairs.chunks():
+            total.add(start, pair, limits)
+        return json.dumps(_figures(pairs, total))
 
 
-def _components(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor as contiguous real numbers; complex ones get a last dimension of 2."""
-    # never written to below: this may be the script's own memory
-    tensor = tensor.detach().resolve_conj().resolve_neg().contiguous()
-    return torch.view_as_real(tensor).contiguous() if tensor.is_complex() else tensor
+def _parts(tensor: torch.Tensor) -> torch.Tensor:
+    """A contiguous tensor of real numbers; complex ones get a last dimension of two."""
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor.resolve_conj())
+    return tensor.resolve_neg().contiguous()
 
 
-class _Tally:
-    """All figures of two flat tensors."""
+class _Pairs:
+    """Two flat tensors, walked through in chunks on the device of the candidate."""
 
-    def __init__(self, b: torch.Tensor, c: torch.Tensor, limits: _Limits | None) -> None:
-        self._b, self._c = b, c
-        self._limits = limits
-        self._floating = c.dtype.is_floating_point
-        self._equal = self._finite = self._close = self._mismatches = 0
-        self._sum = self._max_abs = self._max_rel = 0.0
-        self._max_ulp = 0
-        self._ulps = torch.zeros(1 << _DIGIT, dtype=torch.int64)
-        self._first_mismatch: int | None = None
-        self._first_largest: int | None = None
-        self._first_unequal: int | None = None
-        for start, part_b, part_c in self._chunks():
-            self._add(start, part_b, part_c)
+    def __init__(self, baseline: torch.Tensor, candidate: torch.Tensor) -> None:
+        self.shape = tuple(candidate.shape)
+        self.floating = bool(candidate.dtype.is_floating_point)
+        self.b = baseline.view(-1)
+        self.c = candidate.view(-1)
 
-    def _chunks(self) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
-        size = _CPU_CHUNK if self._c.device.type == "cpu" else _DEVICE_CHUNK
-        for start in range(0, self._c.numel(), size):
-            c = self._c[start : start + size]
-            yield start, self._b[start : start + size].to(c.device), c
+    def chunks(self) -> Iterator[tuple[int, _Pair]]:
+        for start in range(0, self.c.numel(), _CHUNK):
+            part = self.c[start : start + _CHUNK]
+            yield start, _Pair(self.b[start : start + _CHUNK].to(part.device), part)
 
-    def _add(self, start: int, b: torch.Tensor, c: torch.Tensor) -> None:
-        count = c.numel()
-        unequal = _bits(b) != _bits(c)
-        differing = int(unequal.sum())
-        self._equal += count - differing
-        if differing and self._first_unequal is None:
-            self._first_unequal = start + _first(unequal)
-        if not self._floating:
-            self._add_all(start, _integer_distance(b, c), b.double().abs(), differing)
-            return
-        wide_b = b.double()
-        distance = (wide_b - c.double()).abs_()
-        if not _finite(float(distance.sum())):  # NaN or infinity somewhere, or an overflow
-            self._add_masked(start, b, c, ~unequal)
-            return
-        self._add_all(start, distance, wide_b.abs(), differing)
-        self._add_ulps(_ulp_distance(b, c) if differing else distance[:0].long(), count)
+    def texts(self, at: int) -> tuple[str, str]:
+        return repr(self.b[at].item()), repr(self.c[at].item())
 
-    def _add_all(
-        self, start: int, distance: torch.Tensor, magnitude: torch.Tensor, differing: int
-    ) -> None:
-        """A chunk of finite pairs; ``differing`` of them have other bits."""
-        count = distance.numel()
-        self._finite += count
-        if not differing:
-            self._close += count
-            return
-        self._add_distances(start, distance)
-        ratios = distance / magnitude.masked_fill(magnitude == 0, float("inf"))
-        self._max_rel = max(self._max_rel, min(float(ratios.max()), LARGEST))
-        if self._limits is None:
-            self._close += count - differing
+
+class _Pair:
+    """A chunk of both tensors and what the measures share (one-dimensional, equal lengths)."""
+
+    def __init__(self, b: torch.Tensor, c: torch.Tensor) -> None:
+        self.floating = bool(b.dtype.is_floating_point)
+        self.equal = b == c if b.dtype is torch.bool else _bits(b) == _bits(c)
+        if self.floating:
+            self._floats(b, c)
         else:
-            self._close += int((distance <= self._limit(magnitude)).sum())
+            self._integers(b, c)
 
-    def _limit(self, magnitude: torch.Tensor) -> torch.Tensor:
-        assert self._limits is not None
-        atol, rtol = self._limits
-        return magnitude * rtol + atol
+    def _floats(self, b: torch.Tensor, c: torch.Tensor) -> None:
+        b64, c64 = b.double(), c.double()
+        self.finite = torch.isfinite(b64) & torch.isfinite(c64)
+        self.alike = (torch.isnan(b64) & torch.isnan(c64)) | (torch.isinf(b64) & (b64 == c64))
+        distance = (b64 - c64).abs().clamp_(max=_LARGEST)
+        self.difference = torch.where(self.finite, distance, torch.zeros_like(distance))
+        self.magnitude = b64.abs()
+        steps = _ulps(b, c)
+        self.ulps = torch.where(self.finite, steps, torch.zeros_like(steps))
 
-    def _add_distances(self, start: int, distance: torch.Tensor) -> None:
-        self._sum += float(distance.sum())
-        top = int(distance.argmax())
-        value = float(distance[top])
-        if value > self._max_abs:
-            self._max_abs, self._first_largest = value, start + top
+    def _integers(self, b: torch.Tensor, c: torch.Tensor) -> None:
+        self.finite = torch.ones_like(self.equal)
+        self.alike = torch.zeros_like(self.equal)
+        self.difference = _integer_difference(b, c)
+        self.magnitude = b.double().abs()
 
-    def _add_masked(
-        self, start: int, b: torch.Tensor, c: torch.Tensor, equal: torch.Tensor
-    ) -> None:
-        """A chunk in which not everything is finite."""
-        wide_b, wide_c = b.double(), c.double()
-        finite = torch.isfinite(wide_b) & torch.isfinite(wide_c)
-        same = (wide_b.isnan() & wide_c.isnan()) | (wide_b.isinf() & (wide_b == wide_c))
-        distance = (wide_b - wide_c).abs_().clamp_(max=LARGEST).masked_fill_(~finite, 0.0)
-        magnitude = wide_b.abs()
-        self._finite += int(finite.sum())
-        self._add_distances(start, distance)
-        based = distance[finite & (magnitude != 0)] / magnitude[finite & (magnitude != 0)]
-        if based.numel():
-            self._max_rel = max(self._max_rel, min(float(based.max()), LARGEST))
-        close = equal
-        if self._limits is not None:
-            close = equal | (finite & (distance <= self._limit(magnitude))) | same
-        self._close += int(close.sum())
-        mismatch = ~finite & ~same
-        self._mismatches += int(mismatch.sum())
-        if self._first_mismatch is None and bool(mismatch.any()):
-            self._first_mismatch = start + _first(mismatch)
-        self._add_ulps(_ulp_distance(b, c)[finite], int(finite.sum()))
+    def close(self, limits: Limits | None) -> torch.Tensor:
+        if limits is None:
+            return self.equal
+        atol, rtol = limits
+        within = self.difference <= atol + rtol * self.magnitude
+        return self.equal | (self.finite & within) | self.alike
 
-    def _add_ulps(self, distances: torch.Tensor, count: int) -> None:
-        """Count distances below 2**16; ``count`` may exceed what is given by pairs 0 apart."""
-        self._ulps[0] += count - distances.numel()
-        if not distances.numel():
-            return
-        top = int(distances.max())
-        self._max_ulp = max(self._max_ulp, top)
-        small = distances if top >> _DIGIT == 0 else distances[distances < 1 << _DIGIT]
-        counts = torch.bincount(small).cpu()
-        self._ulps[: counts.numel()] += counts
-
-    def _p99(self) -> int:
-        """The distance of rank ceil(0.99 n), exactly."""
-        rank = -(-99 * self._finite // 100)
-        if not rank:
-            return 0
-        below = torch.cumsum(self._ulps, 0)
-        if int(below[-1]) >= rank:
-            return int(torch.searchsorted(below, rank))
-        prefix, digits = 0, -(-self._max_ulp.bit_length() // _DIGIT)
-        for shift in range((digits - 1) * _DIGIT, -1, -_DIGIT):
-            counts = self._digits(shift, prefix)
-            digit = int(torch.searchsorted(torch.cumsum(counts, 0), rank))
-            rank -= int(counts[:digit].sum())
-            prefix = prefix << _DIGIT | digit
-        return prefix
-
-    def _digits(self, shift: int, prefix: int) -> torch.Tensor:
-        """How often each value of one 16-bit digit occurs among distances with this prefix."""
-        counts = torch.zeros(1 << _DIGIT, dtype=torch.int64)
-        for _, b, c in self._chunks():
-            finite = torch.isfinite(b.double()) & torch.isfinite(c.double())
-            shifted = _ulp_distance(b, c)[finite] >> shift
-            here = shifted[(shifted >> _DIGIT) == prefix] & ((1 << _DIGIT) - 1)
-            counts += torch.bincount(here, minlength=1 << _DIGIT).cpu()
-        return counts
-
-    def result(self, shape: Sequence[int]) -> dict[str, Any]:
-        """All figures, as `model.Metrics` has them."""
-        count = self._c.numel()
-        return {
-            "count": count,
-            "bit_equal": self._equal == count,
-            "equal_fraction": self._equal / count if count else 1.0,
-            "max_abs": self._max_abs,
-            "mean_abs": min(self._sum / self._finite, LARGEST) if self._finite else 0.0,
-            "max_rel": self._max_rel,
-            "max_ulp": self._max_ulp if self._floating else None,
-            "p99_ulp": self._p99() if self._floating else None,
-            "close_count": self._close,
-            "nonfinite_mismatches": self._mismatches,
-            "worst": self._worst(shape),
-        }
-
-    def _worst(self, shape: Sequence[int]) -> dict[str, Any] | None:
-        places = (self._first_mismatch, self._first_largest, self._first_unequal)
-        at = next((place for place in places if place is not None), None)
-        if at is None:
-            return None
-        text: Callable[[Any], str] = repr
-        return {
-            "index": _unravel(at, shape),
-            "baseline": text(self._b[at].item()),
-            "candidate": text(self._c[at].item()),
-        }
+    def max_rel(self) -> float:
+        based = self.finite & (self.magnitude != 0)
+        ratios = self.difference[based] / self.magnitude[based]
+        return min(float(ratios.max()), _LARGEST) if ratios.numel() else 0.0
 
 
-def _unravel(flat: int, shape: Sequence[int]) -> list[int]:
+class _Total:
+    """Sums and extremes over the chunks seen so far; places are flat indices."""
+
+    def __init__(self) -> None:
+        self.count = self.equal = self.finite = self.close = self.mismatches = 0
+        self.sum_abs = self.max_abs = self.max_rel = 0.0
+        self.max_ulp = 0
+        self.first_mismatch: int | None = None
+        self.first_largest: int | None = None
+        self.first_unequal: int | None = None
+
+    def add(self, start: int, pair: _Pair, limits: Limits | None) -> None:
+        """Take in one chunk that begins at flat index ``start``."""
+        self.count += pair.equal.numel()
+        self.equal += int(pair.equal.sum())
+        self.finite += int(pair.finite.sum())
+        self.close += int(pair.close(limits).sum())
+        self.sum_abs += float(pair.difference.sum())
+        self.max_rel = max(self.max_rel, pair.max_rel())
+        if pair.floating:
+            self.max_ulp = max(self.max_ulp, int(pair.ulps.max()))
+        mismatch = ~(pair.finite | pair.alike)
+        self.mismatches += int(mismatch.sum())
+        self._remember(start, pair, mismatch)
+
+    def _remember(self, start: int, pair: _Pair, mismatch: torch.Tensor) -> None:
+        if self.first_mismatch is None:
+            self.first_mismatch = _first(mismatch, start)
+        if self.first_unequal is None:
+            self.first_unequal = _first(~pair.equal, start)
+        largest = float(pair.difference.max())
+        if largest > self.max_abs:
+            self.max_abs = largest
+            self.first_largest = _first(pair.difference == largest, start)
+
+    def worst(self) -> int | None:
+        """A non-finite mismatch goes before any difference, and that before -0 against +0."""
+        candidates = (self.first_mismatch, self.first_largest, self.first_unequal)
+        return next((at for at in candidates if at is not None), None)
+
+
+def _figures(pairs: _Pairs, total: _Total) -> dict[str, Any]:
+    count, at = total.count, total.worst()
+    return {
+        "count": count,
+        "bit_equal": total.equal == count,
+        "equal_fraction": total.equal / count if count else 1.0,
+        "max_abs": total.max_abs,
+        "mean_abs": min(total.sum_abs / total.finite, _LARGEST) if total.finite else 0.0,
+        "max_rel": total.max_rel,
+        "max_ulp": total.max_ulp if pairs.floating else None,
+        "p99_ulp": _p99(pairs, total) if pairs.floating else None,
+        "close_count": total.close,
+        "nonfinite_mismatches": total.mismatches,
+        "worst": None if at is None else _worst(pairs, at),
+    }
+
+
+def _worst(pairs: _Pairs, at: int) -> dict[str, Any]:
+    baseline, candidate = pairs.texts(at)
+    return {"index": _index(at, pairs.shape), "baseline": baseline, "candidate": candidate}
+
+
+def _index(flat: int, shape: Sequence[int]) -> list[int]:
     index = []
     for size in reversed(shape):
         flat, rest = divmod(flat, size)
@@ -217,50 +186,60 @@ def _unravel(flat: int, shape: Sequence[int]) -> list[int]:
     return index[::-1]
 
 
-def _first(mask: torch.Tensor) -> int:
-    return int(mask.to(torch.uint8).argmax())
+def _p99(pairs: _Pairs, total: _Total) -> int:
+    """The distance of rank ceil(0.99 n), by counting 16-bit digits, the highest first."""
+    rank = -(-99 * total.finite // 100)
+    if not rank:
+        return 0
+    digits = max(1, -(-total.max_ulp.bit_length() // _DIGIT))
+    prefix = 0
+    for shift in range((digits - 1) * _DIGIT, -1, -_DIGIT):
+        sums = torch.cumsum(_digit_counts(pairs, shift, prefix), 0).tolist()
+        digit = next(i for i, below in enumerate(sums) if below >= rank)
+        rank -= sums[digit - 1] if digit else 0
+        prefix = (prefix << _DIGIT) | digit
+    return prefix
 
 
-def _finite(value: float) -> bool:
-    return value - value == 0.0
+def _digit_counts(pairs: _Pairs, shift: int, prefix: int) -> torch.Tensor:
+    """How often each value of one 16-bit digit occurs among distances with this prefix."""
+    counts = torch.zeros(1 << _DIGIT, dtype=torch.int64, device=pairs.c.device)
+    for _, pair in pairs.chunks():
+        shifted = pair.ulps[pair.finite] >> shift
+        digits = shifted[(shifted >> _DIGIT) == prefix] & ((1 << _DIGIT) - 1)
+        counts += torch.bincount(digits, minlength=1 << _DIGIT)
+    return counts.cpu()
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:
-    """The elements' bits as signed integers (a bool as its byte)."""
     return tensor.view(_INTS[tensor.element_size()])
 
 
-def _ordered(tensor: torch.Tensor) -> torch.Tensor:
-    """Integers as int64 in their order (of unsigned 64-bit ones, shifted by 2**63)."""
-    if tensor.dtype in _UNSIGNED:
-        bits = _bits(tensor).to(torch.int64)
-        width = tensor.element_size() * 8
-        return bits ^ -(1 << 63) if width == 64 else bits & ((1 << width) - 1)
-    return tensor.to(torch.int64)
+def _ulps(b: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+    """Steps between two floats, int64, at most 2**63 - 1; nonsense where one is not finite."""
+    if dtype_name(b.dtype) == _UNSIGNED_FLOAT:
+        return (b.view(torch.uint8).long() - c.view(torch.uint8).long()).abs()
+    width = b.element_size() * 8
+    mask = (1 << (width - 1)) - 1
+    bits_b, bits_c = _bits(b).long(), _bits(c).long()
+    steps_b, steps_c = bits_b & mask, bits_c & mask
+    apart = steps_b + steps_c
+    apart = torch.where(apart < 0, torch.full_like(apart, _LARGEST_ULP), apart)
+    return torch.where((bits_b < 0) == (bits_c < 0), (steps_b - steps_c).abs(), apart)
 
 
-def _integer_distance(b: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
-    """|b - c| of integers, exact before it is rounded to float64."""
-    low, high = _ordered(b), _ordered(c)
-    distance = torch.maximum(low, high) - torch.minimum(low, high)  # wraps beyond 2**63 - 1
-    return torch.where(distance < 0, distance.double() + 2.0**64, distance.double())
+def _integer_difference(b: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+    """The exact distance of integers, rounded once to float64."""
+    if b.dtype is torch.bool:
+        return (b != c).double()
+    if dtype_name(b.dtype) == "uint64":
+        b, c = (t.view(torch.int64) ^ (-1 << 63) for t in (b, c))  # the order of int64
+    b, c = b.long(), c.long()
+    distance = torch.maximum(b, c) - torch.minimum(b, c)  # unsigned, by wrapping around
+    halved = ((distance >> 1) & _LARGEST_ULP) | (distance & 1)  # rounds as the whole would
+    return torch.where(distance < 0, halved.double() * 2, distance.double())
 
 
-def _ulp_distance(b: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
-    """The number of representable values from one to the other, int64, at most 2**63 - 1."""
-    keys = [_key(_bits(tensor), tensor) for tensor in (b, c)]
-    distance = (keys[0] - keys[1]).abs_()
-    if b.element_size() == 8:  # the difference of two 64-bit keys may wrap
-        apart = (keys[0] < 0) != (keys[1] < 0)
-        wide = keys[0].abs() + keys[1].abs()
-        distance = torch.where(apart, wide.masked_fill(wide < 0, _MAX), distance)
-    return distance
-
-
-def _key(bits: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
-    """Sign and magnitude of a float's bits as an integer that grows with the number."""
-    width = tensor.element_size() * 8
-    if str(tensor.dtype) == "torch.float8_e8m0fnu":  # no sign bit
-        return bits.to(torch.int64) & 0xFF
-    magnitude = bits.to(torch.int64) & ((1 << (width - 1)) - 1)
-    return torch.where(bits < 0, -magnitude, magnitude)
+def _first(mask: torch.Tensor, start: int) -> int | None:
+    found = torch.nonzero(mask)
+    return start + int(found[0]) if found.numel() else None

@@ -24,7 +24,6 @@ _QUERY = (
 )
 
 
-Limits = Tuple[float, float]
 Place = Tuple[int, str, str, int, int]  # kind, module, op, call, slot
 _Mapped = Tuple[mmap.mmap, Dict[str, Any], int]  # bytes, header, where tensors start
 
@@ -65,8 +64,8 @@ class Reference:
             check_same_thread=False,
         )
         self._shards = _Maps(os.path.join(folder, "tensors"))
-        self._limits: Mapping[str, Limits] = tolerance.get("limits") or {}
-        self._by_name: Mapping[str, Limits] = tolerance.get("outputs") or {}
+        self._limits: Mapping[str, metrics.Limits] = tolerance.get("limits") or {}
+        self._by_name: Mapping[str, metrics.Limits] = tolerance.get("outputs") or {}
 
     def step(self, number: int) -> dict[Place, Kept]:
         """{(kind, module, op, call, slot): Kept} of one step."""
@@ -78,10 +77,10 @@ class Reference:
         return kept
 
     def measure(self, kept: Kept, name: str, tensor: torch.Tensor) -> str | None:
-        """Metrics as JSON text, or None where shape or dtype differ."""
+        """Metrics as JSON text, or None where shapes or dtypes differ or are not numbers."""
         shape = ",".join(map(str, tensor.shape))
         dtype = str(tensor.dtype).rpartition(".")[2]
-        if (dtype, shape) != (kept.dtype, kept.shape):
+        if (dtype, shape) != (kept.dtype, kept.shape) or not metrics.measurable(tensor.dtype):
             return None
         limits = self._by_name.get(name, self._limits.get(dtype))
         return metrics.compare(kept.tensor(), tensor, limits)

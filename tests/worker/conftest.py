@@ -1,0 +1,95 @@
+"""Real environments that the worker runs in, from the oldest to the newest that can be built."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import forkpoint_worker
+from forkpoint.environments import (
+    Environment,
+    EnvironmentCache,
+    build,
+    find_interpreters,
+    parse_spec,
+)
+
+SOURCES = Path(forkpoint_worker.__file__).parents[1]
+INSIDE = Path(__file__).with_name("inside")
+MODULES = ("digests", "measures", "storing")
+
+# torch release, and the Pythons that it has wheels for: which end of them is wanted
+_RELEASES: dict[str, tuple[str, tuple[int, int], tuple[int, int], Callable[..., tuple[int, int]]]]
+_RELEASES = {
+    "oldest": ("torch==2.0.1", (3, 8), (3, 11), min),
+    "middle": ("torch==2.10.0 numpy", (3, 10), (3, 11), max),
+    "newest": ("torch==2.15.0", (3, 10), (3, 13), max),
+}
+ENVIRONMENTS = tuple(_RELEASES)
+
+WorkerEnv = Callable[[str], Environment]
+
+
+@pytest.fixture(scope="session")
+def worker_env() -> Iterator[WorkerEnv]:
+    """Environments by name (`ENVIRONMENTS`), built once in the real cache."""
+    with EnvironmentCache() as environments:
+
+        @cache
+        def get(name: str) -> Environment:
+            requirements, first, last, choose = _RELEASES[name]
+            found = {i.version[:2] for i in find_interpreters()}
+            fitting = [version for version in found if first <= version <= last]
+            if not fitting:
+                pytest.skip(f"no Python has a wheel of {requirements}")
+            major, minor = choose(fitting)
+            spec = parse_spec(f"{name}={requirements} python={major}.{minor}")
+            return build(spec, cache=environments)
+
+        yield get
+
+
+@dataclass(frozen=True)
+class InsideRun:
+    """What the tests in `INSIDE` said in one environment: (outcome, detail) by test."""
+
+    results: dict[str, tuple[str, str]]
+    artifacts: Path
+    end: str
+
+    def check(self, test: str) -> None:
+        """Report one test's outcome as that of the calling test."""
+        if test not in self.results:
+            pytest.fail(f"the process ended before this test: {self.end}", pytrace=False)
+        outcome, detail = self.results[test]
+        if outcome == "skipped":
+            pytest.skip(detail)
+        if outcome == "failed":
+            pytest.fail(detail, pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def inside(
+    worker_env: WorkerEnv, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], InsideRun]:
+    """Runs all tests in `INSIDE` in an environment, in one process, once."""
+
+    @cache
+    def run(name: str) -> InsideRun:
+        environment = worker_env(name)
+        out = tmp_path_factory.mktemp(name)
+        argv = [environment.python, "-I", INSIDE / "runner.py", SOURCES, out, *MODULES]
+        ended = subprocess.run(argv, cwd=out, capture_output=True, text=True, check=False)
+        lines = (out / "results.jsonl").read_text().splitlines()
+        rows = [json.loads(line) for line in lines]
+        results = {row["test"]: (row["outcome"], row["detail"]) for row in rows}
+        end = f"status {ended.returncode}\n{ended.stderr[-4000:]}"
+        return InsideRun(results=results, artifacts=out / "artifacts", end=end)
+
+    return run
