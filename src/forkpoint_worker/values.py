@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import dataclasses
 import inspect
 from typing import Any, Mapping, Sequence
@@ -32,7 +33,7 @@ class Flat:
             self.plain.append("%s=%s" % (name, _text(value)))
         elif depth > 8:
             self.opaque.append(type(value).__name__)
-        elif isinstance(value, dict):
+        elif isinstance(value, collections.abc.Mapping):
             for key, item in value.items():
                 self.add("%s.%s" % (name, key) if name else str(key), item, depth + 1)
         elif isinstance(value, (tuple, list)):

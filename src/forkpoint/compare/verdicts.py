@@ -10,7 +10,7 @@ from forkpoint.compare.pairing import Pairing, StepEvents
 from forkpoint.compare.premises import Premises
 from forkpoint.model import Fork, Step, StepOutput, Tolerance, Verdict
 from forkpoint.store import ValueRow
-from forkpoint_worker.schema import COMPLETE, RAISED
+from forkpoint_worker.schema import COMPLETE, KIND_OP, RAISED
 
 SEVERITY = (
     Verdict.IDENTICAL,
@@ -48,6 +48,9 @@ class Judge:
         ended = self._not_ended(step)
         if ended:
             return self._step(step, Verdict.INCOMPLETE, reason=ended)
+        if self._unseen(step):
+            reason = f"Step {step} returned nothing that could be read, and nothing in it was seen."
+            return self._step(step, Verdict.NOT_COMPARABLE, reason=reason)
         if self.identical(step):
             return self._step(step, Verdict.IDENTICAL, outputs=self._equal_outputs(step))
         return self._differing(step)
@@ -59,6 +62,16 @@ class Judge:
         if digests == (None, None):  # it returned no tensor: what it did must do
             return step in self.pairing.unchanged or not self.pairing.events(step).differs.any()
         return digests[0] == digests[1]
+
+    def _unseen(self, step: int) -> bool:
+        """Whether no module or op of the step has a digest on either side: equal to nothing."""
+        views = self.pairing.a, self.pairing.b
+        if any(view.digest(view.roots.get(step)) is not None for view in views):
+            return False
+        done = [(view.columns, view.positions(step)) for view in views]
+        return not any(
+            (columns.hashed[at] & (columns.kind[at] <= KIND_OP)).any() for columns, at in done
+        )
 
     def _differing(self, step: int) -> Step:
         events = self.pairing.events(step)
