@@ -132,7 +132,7 @@ def run(
     )
 
 
-class Stopped(Exception):  # noqa: N818 - it says what happened; nothing is wrong
+class Stopped(Exception):
     """A sibling task of `in_parallel` failed, or Ctrl-C came: this one was ended, too."""
 
 

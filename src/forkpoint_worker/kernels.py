@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     Image = ctypes.Array[ctypes.c_char]  # machine code or PTX
 
 
-class KernelUnavailable(Exception):  # noqa: N818 - it says what is the matter
+class KernelUnavailable(Exception):
     """NVRTC or the driver cannot be used; the text says why."""
 
 
