@@ -12,11 +12,8 @@ from forkpoint.demo import ENVIRONMENTS, SCRIPT, WITH
 from forkpoint.environments import parse_spec, with_requirements
 from forkpoint.host import Workload
 
-MAX_STORAGE = 200 * 10**6
-"""Bytes: enough to measure every step, and quick to write."""
-
-MAX_STORAGE = 500 * 10**6
-"""Bytes of tensors to keep: enough for every step's outputs and the forks, quick to write."""
+MAX_STORAGE = 250 * 10**6
+"""Bytes of tensors to keep: every step's outputs and the forks, and quick to write."""
 
 NEXT = """
 What to try next:
