@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -27,3 +28,13 @@ def torch_env() -> Iterator[TorchEnv]:
             return built[version]
 
         yield get
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """Let programs that tests start be interrupted.
+
+    A shell starts background jobs with SIGINT ignored, and all that they start inherits it: a
+    suite run as such a job would wait for ever for its Ctrl-C to arrive.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
