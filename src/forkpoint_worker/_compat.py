@@ -27,7 +27,7 @@ class _Nothing:
     pass
 
 
-def optimized_module_class() -> type:
+def _optimized_module_class() -> type:
     """The class that `torch.compile` wraps a module in; a class nothing is one of if unknown.
 
     Only looked up where dynamo has been imported by somebody else: importing it takes seconds.
@@ -35,6 +35,12 @@ def optimized_module_class() -> type:
     frame = sys.modules.get("torch._dynamo.eval_frame")
     found: type = getattr(frame, "OptimizedModule", _Nothing)
     return found
+
+
+def is_compiled(module: torch.nn.Module) -> bool:
+    """Whether a call of the module runs a compiled graph (`torch.compile`, `Module.compile`)."""
+    own = getattr(module, "_compiled_call_impl", None)  # torch >= 2.2
+    return own is not None or isinstance(module, _optimized_module_class())
 
 
 def version_of(tensor: torch.Tensor) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Callable, Iterable, Mapping, Sequence
 
 import torch
@@ -138,6 +139,11 @@ class OpMode(TorchDispatchMode):  # type: ignore[misc] # torch has no types for 
     def __init__(self, recorder: OpRecorder) -> None:
         super().__init__()
         self._recorder = recorder
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Asked by newer releases, which would import dynamo (seconds, 100 MB) at the first op."""
+        return "torch._dynamo" in sys.modules
 
     def __torch_dispatch__(
         self,

@@ -7,6 +7,7 @@ on as they are, and digests are taken beside them.
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from dataclasses import dataclass
 from typing import Any, Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any, Callable, Iterator, Mapping, Sequence
 import torch
 
 from . import schema
-from ._compat import disable_modes, is_compiling, optimized_module_class
+from ._compat import disable_modes, is_compiled, is_compiling
 from .guard import Guard, RecordingBroken, StopScript
 from .op_recorder import OpMode, OpRecorder
 from .plan import Plan
@@ -59,6 +60,7 @@ class Recorder:
         self._signatures = Signatures()
         self._ops = OpRecorder(self._guard, self._writer, self._status)
         self._original: Callable[..., Any] = torch.nn.Module.__call__
+        self._compile: Callable[..., Any] = torch.compile
         self._mode: OpMode | None = None
 
     @property
@@ -103,10 +105,12 @@ class Recorder:
             self._mode = OpMode(self._ops)
             self._mode.__enter__()
             self._thread.mode = True
+            torch.compile = self._compiling(torch.compile)
 
     def uninstall(self) -> None:
         """Stop to watch and write what is left."""
         torch.nn.Module.__call__ = self._original
+        torch.compile = self._compile
         if self._mode is not None:
             self._mode.__exit__(None, None, None)
         if not self._guard.off:
@@ -175,26 +179,50 @@ class Recorder:
         stack = thread.stack
         thread.stack = (*stack, path)
         try:
-            if isinstance(module, optimized_module_class()):
+            if is_compiled(module):
                 self.uncovered.note("compiled graph", path or step.name)
-                return self._unseen(module, args, kwargs)
+                with self._unseen():
+                    return self._original(module, *args, **kwargs)
             if isinstance(module, torch.jit.ScriptModule):
                 self.uncovered.note("scripted module", path or step.name)
             return self._original(module, *args, **kwargs)
         finally:
             thread.stack = stack
 
-    def _unseen(
-        self, module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> Any:
-        """A compiled module's call; a mode that watched would make it compile something else."""
+    @contextlib.contextmanager
+    def _unseen(self) -> Iterator[None]:
+        """Around compiled code: under a mode that watches, torch would run other code instead."""
         self._thread.opaque = True
         try:
             with disable_modes():
-                return self._original(module, *args, **kwargs)
+                yield
         finally:
             self._thread.opaque = False
             self._writer.known.forget_uncounted()
+
+    def _compiling(self, compile_: Callable[..., Any]) -> Callable[..., Any]:
+        """`torch.compile` so that compiled functions, too, run as if nobody watched."""
+
+        @functools.wraps(compile_)
+        def compile_unseen(model: Any = None, *args: Any, **kwargs: Any) -> Any:
+            compiled = compile_(model, *args, **kwargs)
+            if model is None or isinstance(model, torch.nn.Module):
+                return compiled  # a decorator that comes back here, or known by its class
+            return self._compiled_function(compiled)
+
+        return compile_unseen
+
+    def _compiled_function(self, compiled: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(compiled)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            thread = self._thread
+            if is_compiling() or self._guard.off or thread.opaque or not thread.mode:
+                return compiled(*args, **kwargs)
+            self.uncovered.note("compiled graph", getattr(compiled, "__name__", "a function"))
+            with self._unseen():
+                return compiled(*args, **kwargs)
+
+        return call
 
     @contextlib.contextmanager
     def _ops_in_this_thread(self, step: Step) -> Iterator[None]:
