@@ -24,7 +24,9 @@ def sleeper(folder: Path) -> int:
 
 
 def wait_for(path: Path) -> int:
+    deadline = time.monotonic() + 60
     while not (path.exists() and path.read_text()):
+        assert time.monotonic() < deadline, f"{path} was never written"
         time.sleep(0.02)
     return int(path.read_text())
 
@@ -54,7 +56,7 @@ def test_the_first_error_ends_the_others_programs(tmp_path: Path) -> None:
 
 def test_ctrl_c_ends_all(tmp_path: Path) -> None:
     code = (
-        f"import sys; sys.path[:0] = [{str(SOURCES)!r}, {str(SOURCES.parent)!r}]\n"
+        f"import sys; sys.path[:0] = [{str(SOURCES)!r}, {str(Path(__file__).parents[1])!r}]\n"
         "from pathlib import Path; from functools import partial\n"
         "from forkpoint.process import in_parallel; from tests.test_parallel import sleeper\n"
         "in_parallel([partial(sleeper, Path('one')), partial(sleeper, Path('two'))])\n"
