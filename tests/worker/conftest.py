@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-import forkpoint_worker
 from forkpoint.environments import (
     Environment,
     EnvironmentCache,
@@ -20,7 +19,8 @@ from forkpoint.environments import (
     parse_spec,
 )
 
-SOURCES = Path(forkpoint_worker.__file__).parents[1]
+# not where the package is installed: its neighbours there must not be seen in the environment
+SOURCES = Path(__file__).parents[2] / "src"
 INSIDE = Path(__file__).with_name("inside")
 MODULES = ("digests", "measures", "storing")
 
