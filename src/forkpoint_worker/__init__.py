@@ -67,6 +67,7 @@ PROTOCOL = 1
 
 BOOT = (
     "import sys; inject, control = sys.argv[1:3]; sys.path.insert(0, inject); "
+    "import forkpoint_worker.startup; "
     "from forkpoint_worker.main import main; main(inject, control)"
 )
 """What ``python -c`` is given; it takes the package's folder and the control folder."""

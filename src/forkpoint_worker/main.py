@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import importlib.machinery
 import json
 import os
 import runpy
@@ -10,9 +12,12 @@ import site
 import sys
 import time
 import traceback
+import types
+import zipfile
 from typing import TYPE_CHECKING, Any, Mapping
 
 from . import PROTOCOL, manifest, status
+from .startup import AT_START
 
 if TYPE_CHECKING:
     from .session import Session
@@ -58,6 +63,37 @@ def _restore_path(job: Mapping[str, Any]) -> None:
             site.addsitedir(user)
     if job.get("module"):
         sys.path.insert(0, os.getcwd())
+
+
+def _give_way(folder: str) -> None:
+    """Forget modules, loaded by the worker, that the script would find in its own folder first.
+
+    A ``json.py`` beside the script is what ``import json`` means there, though the worker and
+    torch go on with the standard library's.
+    """
+    finder = importlib.machinery.PathFinder
+    loaded = {name.partition(".")[0] for name in sys.modules if name not in AT_START}
+    for name in loaded.difference(AT_START, sys.builtin_module_names, (__package__,)):
+        spec = finder.find_spec(name, [folder])
+        present = getattr(sys.modules.get(name), "__file__", None)
+        if spec is not None and spec.loader is not None and spec.origin != present:
+            for known in [n for n in sys.modules if n == name or n.startswith(name + ".")]:
+                del sys.modules[known]
+
+
+def _run_file(path: str) -> None:
+    """Run a script as ``python path`` does; `runpy` makes a ``__package__`` that is not None."""
+    if path.endswith(".pyc") or zipfile.is_zipfile(path):
+        runpy.run_path(path, run_name="__main__")
+        return
+    module = types.ModuleType("__main__")
+    loader = importlib.machinery.SourceFileLoader("__main__", path)
+    facts = {"__file__": path, "__cached__": None, "__loader__": loader, "__builtins__": builtins}
+    vars(module).update(facts)
+    sys.modules["__main__"] = module
+    with open(path, "rb") as stream:
+        code = compile(stream.read(), path, "exec", dont_inherit=True)
+    exec(code, vars(module))  # noqa: S102 - it is what was asked for
 
 
 class _Run:
@@ -124,11 +160,14 @@ class _Run:
         argv = list(job.get("argv") or ())
         if job.get("module"):
             sys.argv = [job["module"]] + argv
+            _give_way(os.getcwd())
             runpy.run_module(job["module"], run_name="__main__", alter_sys=True)
         else:
             sys.argv = [job["script"]] + argv
-            sys.path.insert(0, os.path.dirname(os.path.abspath(job["script"])))
-            runpy.run_path(job["script"], run_name="__main__")
+            folder = os.path.dirname(os.path.abspath(job["script"]))
+            sys.path.insert(0, folder)
+            _give_way(folder)
+            _run_file(job["script"])
 
     def fail(self, error: BaseException) -> None:
         """The worker itself could not do its job."""
