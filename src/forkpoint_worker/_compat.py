@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from typing import Any, Callable
+from typing import Callable
 
 import torch
 import torch.utils._python_dispatch as _dispatch
@@ -17,10 +16,8 @@ except ImportError:  # torch 2.0
 is_compiling: Callable[[], bool] = _is_compiling
 """Whether torch.compile is tracing the code that asks."""
 
-disable_modes: Callable[[], contextlib.AbstractContextManager[Any]] = getattr(
-    _dispatch, "_disable_current_modes", contextlib.nullcontext
-)
-"""Context in which no TorchDispatchMode is active (a no-op where torch cannot do that)."""
+current_mode: Callable[[], object] = _dispatch._get_current_dispatch_mode
+"""The innermost TorchDispatchMode that is active in this thread, or None."""
 
 
 class _Nothing:

@@ -10,6 +10,7 @@ import torch
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from .op_recorder import OpMode
     from .steps import Step
 
 
@@ -29,7 +30,7 @@ class ThreadState(threading.local):
     stack: tuple[str, ...] = ()  # paths of the modules under way
     busy = False  # the recorder's own tensor work must not be recorded
     opaque = False  # inside something that must run as if nobody watched
-    mode = False  # a dispatch mode is active in this thread
+    mode: OpMode | None = None  # the dispatch mode that is active in this thread
 
 
 class Guard:

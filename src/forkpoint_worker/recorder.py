@@ -15,7 +15,7 @@ from typing import Any, Callable, Iterator, Mapping, Sequence
 import torch
 
 from . import schema
-from ._compat import disable_modes, is_compiled, is_compiling
+from ._compat import current_mode, is_compiled, is_compiling
 from .guard import Guard, RecordingBroken, StopScript
 from .op_recorder import OpMode, OpRecorder
 from .plan import Plan
@@ -102,9 +102,8 @@ class Recorder:
 
         torch.nn.Module.__call__ = __call__
         if self._plan.has_ops:
-            self._mode = OpMode(self._ops)
+            self._mode = self._thread.mode = OpMode(self._ops)
             self._mode.__enter__()
-            self._thread.mode = True
             torch.compile = self._compiling(torch.compile)
 
     def uninstall(self) -> None:
@@ -113,6 +112,7 @@ class Recorder:
         torch.compile = self._compile
         if self._mode is not None:
             self._mode.__exit__(None, None, None)
+            self._thread.mode = None
         if not self._guard.off:
             with self._guard:
                 self._writer.flush()
@@ -192,12 +192,17 @@ class Recorder:
     @contextlib.contextmanager
     def _unseen(self) -> Iterator[None]:
         """Around compiled code: under a mode that watches, torch would run other code instead."""
-        self._thread.opaque = True
+        thread = self._thread
+        mode = thread.mode if thread.mode is current_mode() else None  # else one of the script's
+        thread.opaque = True
+        if mode is not None:
+            mode.__exit__(None, None, None)
         try:
-            with disable_modes():
-                yield
+            yield
         finally:
-            self._thread.opaque = False
+            if mode is not None:
+                mode.__enter__()
+            thread.opaque = False
             self._writer.known.forget_uncounted()
 
     def _compiling(self, compile_: Callable[..., Any]) -> Callable[..., Any]:
@@ -216,7 +221,7 @@ class Recorder:
         @functools.wraps(compiled)
         def call(*args: Any, **kwargs: Any) -> Any:
             thread = self._thread
-            if is_compiling() or self._guard.off or thread.opaque or not thread.mode:
+            if is_compiling() or self._guard.off or thread.opaque or thread.mode is None:
                 return compiled(*args, **kwargs)
             self.uncovered.note("compiled graph", getattr(compiled, "__name__", "a function"))
             with self._unseen():
@@ -227,15 +232,15 @@ class Recorder:
     @contextlib.contextmanager
     def _ops_in_this_thread(self, step: Step) -> Iterator[None]:
         """Dispatch modes belong to a thread: others than the main one get theirs a step long."""
-        if step.level != schema.OP or self._thread.mode:
+        if step.level != schema.OP or self._thread.mode is not None:
             yield
             return
-        self._thread.mode = True
+        self._thread.mode = OpMode(self._ops)
         try:
-            with OpMode(self._ops):
+            with self._thread.mode:
                 yield
         finally:
-            self._thread.mode = False
+            self._thread.mode = None
 
     def _begin(
         self, module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]

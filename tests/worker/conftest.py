@@ -22,7 +22,7 @@ from forkpoint.environments import (
 # not where the package is installed: its neighbours there must not be seen in the environment
 SOURCES = Path(__file__).parents[2] / "src"
 INSIDE = Path(__file__).with_name("inside")
-MODULES = ("digests", "measures", "storing")
+MODULES = ("digests", "measures", "modules", "op_events", "others", "storing")
 
 # torch release, and the Pythons that it has wheels for: which end of them is wanted
 _RELEASES: dict[str, tuple[str, tuple[int, int], tuple[int, int], Callable[..., tuple[int, int]]]]
@@ -76,20 +76,32 @@ class InsideRun:
 
 @pytest.fixture(scope="session")
 def inside(
-    worker_env: WorkerEnv, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    worker_env: WorkerEnv,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[str], InsideRun]:
-    """Runs all tests in `INSIDE` in an environment, in one process, once."""
+    """Runs all tests in `INSIDE` in an environment, in one process, once.
+
+    The first call starts the processes of all environments that selected tests ask for.
+    """
+
+    @cache
+    def started(name: str) -> tuple[Path, subprocess.Popen[bytes]]:
+        out = tmp_path_factory.mktemp(name)
+        argv = [worker_env(name).python, "-I", INSIDE / "runner.py", SOURCES, out, *MODULES]
+        with (out / "stderr").open("wb") as stderr:
+            return out, subprocess.Popen(argv, cwd=out, stdout=stderr, stderr=stderr)
 
     @cache
     def run(name: str) -> InsideRun:
-        environment = worker_env(name)
-        out = tmp_path_factory.mktemp(name)
-        argv = [environment.python, "-I", INSIDE / "runner.py", SOURCES, out, *MODULES]
-        ended = subprocess.run(argv, cwd=out, capture_output=True, text=True, check=False)
-        lines = (out / "results.jsonl").read_text().splitlines()
-        rows = [json.loads(line) for line in lines]
+        for item in request.session.items:
+            if "inside" in getattr(item, "fixturenames", ()):
+                started(item.callspec.params["environment"])
+        out, process = started(name)
+        status = process.wait()
+        rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
         results = {row["test"]: (row["outcome"], row["detail"]) for row in rows}
-        end = f"status {ended.returncode}\n{ended.stderr[-4000:]}"
+        end = f"status {status}\n{(out / 'stderr').read_text()[-4000:]}"
         return InsideRun(results=results, artifacts=out / "artifacts", end=end)
 
     return run
