@@ -12,8 +12,6 @@ def plain(tensor: torch.Tensor) -> torch.Tensor:
 
     Copies only where it must; the result has the tensor's device, dtype and shape.
     """
-    if tensor.is_contiguous() and not (tensor.is_conj() or tensor.is_neg()):
-        return tensor.detach()
     tensor = tensor.detach()
     if tensor.is_conj():
         tensor = tensor.resolve_conj()
