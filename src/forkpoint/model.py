@@ -247,8 +247,54 @@ class Oracle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SweepPoint:
+    """One size of the swept dimension: random inputs tried, and on how many the sides differ.
+
+    The classes number the results inside one environment: equal numbers mean that rows shared
+    by two sizes have the same bits at both.
+    """
+
+    size: int
+    inputs: int
+    differing: int
+    baseline_class: int | None = None
+    candidate_class: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """An origin over one dimension of its inputs, and the simplest rule that fits.
+
+    ``dimension`` names what was varied; ``rule`` is null where none fits or where values, not
+    shapes, decide; ``checked`` fresh shapes were predicted by the rule, ``wrong`` of them
+    wrongly.
+    """
+
+    dimension: str
+    points: tuple[SweepPoint, ...]
+    rule: str | None = None
+    checked: int = 0
+    wrong: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernels:
+    """Names of what computed an origin on each side, where a profiler could tell."""
+
+    shape: str
+    baseline: tuple[str, ...]
+    candidate: tuple[str, ...]
+    differs: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """An op signature that yields other bits from the same inputs."""
+    """An op signature that yields other bits from the same inputs.
+
+    ``confirmed`` says how that is known: ``replay`` (a capsule, alone, in both environments) or
+    ``in_place`` (inside the re-run script, at that very call, with equal inputs). ``capsule``
+    is its folder below the results folder.
+    """
 
     op: str
     signature: str
@@ -258,6 +304,12 @@ class Origin:
     metrics: Metrics | None = None
     oracle: Oracle | None = None
     rule: str | None = None
+    dtypes: tuple[str, ...] = ()
+    calls: int = 0
+    confirmed: Literal["replay", "in_place"] | None = None
+    capsule: str | None = None
+    sweeps: tuple[Sweep, ...] = ()
+    kernels: tuple[Kernels, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,6 +320,7 @@ class Experiment:
     hypothesis: str
     outcome: Outcome
     evidence: str
+    did: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,7 +336,12 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The result of comparing two recordings: the contract for machines."""
+    """The result of comparing two recordings: the contract for machines.
+
+    ``explanation`` is the verdict in plain words, whole sentences that rest on ``origins`` and
+    ``experiments``; ``propagated`` counts the op calls of the diagnosed steps that differ only
+    because their inputs do (null: not diagnosed).
+    """
 
     verdict: Verdict
     baseline: Side
@@ -298,7 +356,9 @@ class Comparison:
     sequences: tuple[SequenceDifference, ...] = ()
     weights_equal: bool | None = None
     reasons: tuple[str, ...] = ()
+    explanation: tuple[str, ...] = ()
     origins: tuple[Origin, ...] = ()
+    propagated: int | None = None
     experiments: tuple[Experiment, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
     reproduce: str = ""

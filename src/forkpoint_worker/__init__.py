@@ -8,7 +8,7 @@ Starting
 
 ``job.json``
     protocol     1
-    kind         "record" | "fingerprint"
+    kind         "record" | "fingerprint" | "replay" (see below)
     script       absolute path of the script, or null with ``module``
     module       dotted name to run as ``python -m`` does, or null
     argv         the script's arguments
@@ -31,12 +31,70 @@ Starting
     {"level": "bare"|"module"|"op",
      "store": ["root", "modules"],    which outputs are kept: of the step, of each module call
      "modules": [path, ...] or null,  restricts "modules" to these module paths
-     "window": [after, until] or null}
+     "window": [after, until] or null,
+     "capsules": true | [op, ...],    keeps the first call of each op signature as a capsule
+     "ops": [op, ...]}                keeps the outputs of each call of these ops (ATen names)
     ``window`` names two module calls as "path:call" (null: the step's start or end); inputs
     and outputs of the ops between the end of the first and the end of the second are kept.
     Where a plan is given it decides for each step, and ``level`` and ``steps`` are not read.
     In a run with a ``reference`` nothing is kept but what a window holds; whatever the
     reference kept of the same step, module call, op call and output is compared in place.
+
+    substitute   null or {"ops": [op, ...]}: in the steps recorded by op, the outputs of these
+                 ops are replaced by those that ``reference`` kept of the same module, op, call
+                 and slot. The recorded output is the op's own, before it is replaced; what
+                 later reads the tensor has the reference's content. A call that the reference
+                 did not keep is not replaced and counted as uncovered ("not substituted").
+
+Replay (kind "replay")
+    calls        path of a file of JSON lines, each one CALL; done in this order, one process
+    CALL: {"id": text,
+           "capsule": folder, or "call": DOCUMENT     what to run (a capsule's document may name
+                                                      "fill" in place of stored bytes)
+           "repeat": 1,        times to run it; outputs must be the same each time
+           "state": true,      restore the numerics state that the capsule carries
+           "as": null | "float64"     compute in float64 (tensors and dtype arguments raised)
+           "device": null | "cpu" | "cuda:0"    run it elsewhere than the capsule says
+           "keep": null | folder       write the outputs as FOLDER/outputs.safetensors
+           "against": null | [folder, ...]   measure against outputs kept there ("capsule": the
+                                             capsule's own)
+           "profile": false}   name the kernels that ran (CUDA)
+    CONTROL_DIR/replayed.jsonl gets one line for each call, flushed before the next begins:
+        {"id", "status": "ran" | "random" | "no_such_op" | "no_such_device" | "unsupported"
+                         | "raised",
+         "reason": text or null, "repeatable": bool, "seconds": float, "kernels": [name, ...],
+         "outputs": [{"slot", "dtype", "shape", "digest", "metrics": [METRICS or null, ...]}]}
+        with "metrics" in the order of "against"; for ``as`` float64 they are {"max_ulp",
+        "mean_ulp"}: distances of what was kept from the float64 value, in ULP of the kept dtype.
+
+Capsule (format 1)
+    A folder with ``capsule.json`` and ``tensors.safetensors``.
+    capsule.json   {"format": "forkpoint.capsule/1", "call": DOCUMENT, "outputs": [VALUE, ...],
+                    "written": [VALUE, ...], "state": STATE, "fingerprint": {key: text},
+                    "source": {"recording", "step", "module", "call", "event", "signature"},
+                    "random": bool, "reason": why it cannot be replayed, or null}
+    DOCUMENT       {"op": "aten.native_layer_norm.default", "schema": text,
+                    "args": [VALUE, ...], "kwargs": {name: VALUE},
+                    "tensors": [TENSOR, ...], "storages": [STORAGE, ...]}
+    VALUE          {"tensor": index} | {"none": true} | {"bool": b} | {"int": n} |
+                   {"float": text of float.hex(), "nan", "inf", "-inf"} | {"str": s} |
+                   {"complex": [float, float]} | {"list": [VALUE, ...]} | {"dtype": "float32"} |
+                   {"device": "cuda:0"} | {"layout": "strided"} |
+                   {"memory_format": "contiguous_format"} | {"unsupported": type name}
+    TENSOR         {"dtype", "shape", "stride", "offset" (elements, within its storage),
+                    "storage": index, "conj": bool, "neg": bool, "digest": text or null,
+                    "alignment": address of the first element modulo 64, "device": text,
+                    "requires_grad": bool}
+    STORAGE        {"key": name in tensors.safetensors (uint8), "bytes"} or
+                   {"fill": FILL, "bytes"}; only the bytes that its tensors span are stored
+    FILL           {"kind": "normal" | "uniform", "seed": n, "scale": power of two,
+                    "shift": float text} | {"kind": "integers", "seed", "low", "high"} |
+                   {"kind": "constant", "value": VALUE}; made of integer arithmetic, so that it
+                   gives the same bits in every torch release and on every device. A storage
+                   that is filled has one dtype, that of the tensors over it.
+    STATE          {"threads", "interop_threads", "default_dtype", "matmul_precision",
+                    "flags": {name: bool | int | str}, "inference": bool, "grad": bool}; flags
+                    are the settings of torch.backends that change numbers, as they were
 
 Outputs
     CONTROL_DIR/result.json, written last, by a temporary file and `os.replace`:

@@ -1,5 +1,6 @@
 """Starting workers in foreign environments, and understanding how they end."""
 
+from forkpoint.host._calls import Call, Replayed, ReplayedOutput, ReplayStatus
 from forkpoint.host._failures import kept
 from forkpoint.host._job import Job, Level, Workload, half_open
 from forkpoint.host._place import FULL, is_recording, publish, require_free, stage, unwritable
@@ -8,10 +9,14 @@ from forkpoint.host._run import Watcher, run_job
 
 __all__ = [
     "FULL",
+    "Call",
     "Job",
     "JobResult",
     "LastEvent",
     "Level",
+    "ReplayStatus",
+    "Replayed",
+    "ReplayedOutput",
     "Status",
     "Watcher",
     "Workload",

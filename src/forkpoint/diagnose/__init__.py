@@ -1,0 +1,5 @@
+"""Saying why two environments part ways: origins, and experiments that prove or refute."""
+
+from forkpoint.diagnose._case import Bench, Case, Experimenter, Finding
+
+__all__ = ["Bench", "Case", "Experimenter", "Finding"]
