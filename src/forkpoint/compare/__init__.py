@@ -1,7 +1,7 @@
 """Comparing two recordings: alignment, metrics, forks, verdicts."""
 
 from forkpoint.compare.diff import Context, diff, environment_differences
-from forkpoint.compare.metrics import compare_arrays
+from forkpoint.compare.metrics import compare_arrays, compare_stream
 from forkpoint.compare.neutral import check_neutral, unrepeatable_steps
 from forkpoint.compare.plan import Pick, Plan, second_pass
 from forkpoint.compare.tolerances import PRESETS, limits_for, parse_tolerance
@@ -15,6 +15,7 @@ __all__ = [
     "Plan",
     "check_neutral",
     "compare_arrays",
+    "compare_stream",
     "diff",
     "environment_differences",
     "limits_for",

@@ -46,8 +46,9 @@ Worst
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
 import ml_dtypes
 import numpy as np
@@ -58,13 +59,18 @@ from forkpoint.model import Metrics, Worst
 LARGEST = float(np.finfo(np.float64).max)
 """What a difference that overflows float64 counts as: JSON has no infinity."""
 
-_CHUNK = 1 << 19
+_CHUNK = 1 << 17
 _LARGEST_ULP = 2**63 - 1
 _DIGIT = 16
+_NEAR = 1 << _DIGIT
 
 Array = NDArray[np.generic]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+
+
+Source = Callable[[], Iterable[tuple[Array, Array]]]
+"""Starts at the first chunk of both arrays each time it is called: C order, equal lengths."""
 
 
 def compare_arrays(
@@ -82,97 +88,153 @@ def compare_arrays(
             f"cannot compare {baseline.dtype}{list(baseline.shape)} "
             f"with {candidate.dtype}{list(candidate.shape)} element by element"
         )
-    b, c = _components(baseline), _components(candidate)
-    shape = b.shape
-    b, c = b.reshape(-1), c.reshape(-1)
-    total = _Total()
-    for start, pair in _chunks(b, c):
-        total.add(start, pair, limits)
-    ulps = _is_float(b.dtype)
+    b, c = np.ascontiguousarray(baseline), np.ascontiguousarray(candidate)
+    return compare_stream(
+        lambda: [(b.reshape(-1), c.reshape(-1))],
+        dtype=baseline.dtype,
+        shape=baseline.shape,
+        limits=limits,
+    )
+
+
+def compare_stream(
+    source: Source,
+    *,
+    dtype: np.dtype[np.generic],
+    shape: tuple[int, ...],
+    limits: tuple[float, float] | None = None,
+) -> Metrics:
+    """`compare_arrays` for arrays that come in chunks and need not fit into memory.
+
+    ``source`` may be called more than once: the 99th percentile of distant arrays takes
+    another look. ``dtype`` and ``shape`` are those of each whole array. Raises `ValueError`
+    where the chunks do not add up to ``shape``, `TypeError` for a dtype that is not a number.
+    """
+    _require_number(dtype)
+    total = _Total(ulps=_is_float(_part(dtype)))
+    start = 0
+    for b, c in _pieces(source):
+        total.add(start, b, c, limits)
+        start += b.size
+    whole = (*shape, 2) if dtype.kind == "c" else shape
+    if start != math.prod(whole):
+        raise ValueError(f"chunks of {start} elements do not make an array of shape {shape}")
     return Metrics(
-        count=b.size,
-        bit_equal=total.equal == b.size,
-        equal_fraction=total.equal / b.size if b.size else 1.0,
+        count=start,
+        bit_equal=total.equal == start,
+        equal_fraction=total.equal / start if start else 1.0,
         max_abs=total.max_abs,
         mean_abs=min(total.sum_abs / total.finite, LARGEST) if total.finite else 0.0,
         max_rel=total.max_rel,
-        max_ulp=total.max_ulp if ulps else None,
-        p99_ulp=_p99(b, c, total) if ulps else None,
+        max_ulp=total.max_ulp if total.ulps else None,
+        p99_ulp=_p99(source, total) if total.ulps else None,
         close_count=total.close,
         nonfinite_mismatches=total.mismatches,
-        worst=_worst(total, b, c, shape),
+        worst=_worst(total, whole),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """A chunk of both arrays and what the measures share."""
+    """Elements with unequal bits, and what the measures share."""
 
     b: Array
     c: Array
-    equal: Bools
     finite: Bools
     same_nonfinite: Bools
     difference: Floats
     magnitude: Floats
 
 
+_Place = tuple[int, str, str]
+"""A flat index and both elements as text."""
+
+
 @dataclass(slots=True)
 class _Total:
-    """Sums and extremes over the chunks seen so far."""
+    """Sums and extremes over the chunks seen so far.
 
+    ``near`` counts the finite pairs by ULP distance, below 2**16 and apart from equal bits.
+    """
+
+    ulps: bool
     equal: int = 0
     finite: int = 0
+    finite_unequal: int = 0
     sum_abs: float = 0.0
     max_abs: float = 0.0
     max_rel: float = 0.0
     max_ulp: int = 0
     close: int = 0
     mismatches: int = 0
-    first_mismatch: int | None = None
-    first_largest: int | None = None
-    first_unequal: int | None = None
+    first_mismatch: _Place | None = None
+    first_largest: _Place | None = None
+    first_unequal: _Place | None = None
+    near: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_NEAR, dtype=np.int64))
 
-    def add(self, start: int, pair: _Pair, limits: tuple[float, float] | None) -> None:
-        """Take in one chunk that begins at flat index ``start``."""
-        self.equal += int(np.count_nonzero(pair.equal))
-        self.finite += int(np.count_nonzero(pair.finite))
+    def add(self, start: int, b: Array, c: Array, limits: tuple[float, float] | None) -> None:
+        """Take in one chunk that begins at flat index ``start``.
+
+        Only unequal bits cost more than a look: equal ones add to the counts alone.
+        """
+        at = np.flatnonzero(_bits(b) != _bits(c))
+        equal = b.size - at.size
+        self.equal += equal
+        self.close += equal
+        self.finite += int(np.count_nonzero(_finite(b))) if self.ulps else b.size
+        if at.size:
+            part = b[at]
+            self.finite -= int(np.count_nonzero(_finite(part))) if self.ulps else at.size
+            self._add_unequal(start + at, _pair(part, c[at]), limits)
+
+    def _add_unequal(
+        self, at: NDArray[np.intp], pair: _Pair, limits: tuple[float, float] | None
+    ) -> None:
+        finite = int(np.count_nonzero(pair.finite))
+        self.finite += finite
+        self.finite_unequal += finite
         self.close += int(np.count_nonzero(_close(pair, limits)))
-        self._add_differences(start, pair)
+        self._add_differences(at, pair)
         mismatch = ~pair.finite & ~pair.same_nonfinite
         self.mismatches += int(np.count_nonzero(mismatch))
-        if self.first_mismatch is None:
-            self.first_mismatch = _first(mismatch, start)
+        if self.first_mismatch is None and mismatch.any():
+            self.first_mismatch = _place(at, pair, int(np.argmax(mismatch)))
         if self.first_unequal is None:
-            self.first_unequal = _first(~pair.equal, start)
+            self.first_unequal = _place(at, pair, 0)
 
-    def _add_differences(self, start: int, pair: _Pair) -> None:
-        if not pair.difference.size:
-            return
+    def _add_differences(self, at: NDArray[np.intp], pair: _Pair) -> None:
         self.sum_abs += float(pair.difference.sum())
         largest = int(np.argmax(pair.difference))
         if pair.difference[largest] > self.max_abs:
             self.max_abs = float(pair.difference[largest])
-            self.first_largest = start + largest
+            self.first_largest = _place(at, pair, largest)
         self.max_rel = max(self.max_rel, _max_rel(pair))
-        if _is_float(pair.b.dtype):
-            self.max_ulp = max(self.max_ulp, int(_ulps(pair.b, pair.c, pair.finite).max()))
+        if self.ulps:
+            distances = _ulps(pair.b, pair.c, pair.finite)
+            self.max_ulp = max(self.max_ulp, int(distances.max()))
+            near = distances[pair.finite & (distances < np.uint64(_NEAR))].astype(np.int64)
+            self.near += np.bincount(near, minlength=_NEAR)
 
 
-def _chunks(b: Array, c: Array) -> Iterator[tuple[int, _Pair]]:
-    for start in range(0, b.size, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        yield start, _pair(b[part], c[part])
+def _pieces(source: Source) -> Iterator[tuple[Array, Array]]:
+    """Flat real pieces of at most `_CHUNK` elements."""
+    for baseline, candidate in source():
+        b, c = _components(baseline), _components(candidate)
+        for start in range(0, b.size, _CHUNK):
+            part = slice(start, start + _CHUNK)
+            yield b[part], c[part]
+
+
+def _place(at: NDArray[np.intp], pair: _Pair, index: int) -> _Place:
+    return int(at[index]), _text(pair.b[index]), _text(pair.c[index])
 
 
 def _pair(b: Array, c: Array) -> _Pair:
-    bits = _bits(b), _bits(c)
     if not _is_float(b.dtype):
         everywhere = np.ones(b.shape, dtype=np.bool_)
         return _Pair(
             b=b,
             c=c,
-            equal=bits[0] == bits[1],
             finite=everywhere,
             same_nonfinite=~everywhere,
             difference=_integer_difference(b, c),
@@ -186,7 +248,6 @@ def _pair(b: Array, c: Array) -> _Pair:
     return _Pair(
         b=b,
         c=c,
-        equal=bits[0] == bits[1],
         finite=finite,
         same_nonfinite=same,
         difference=difference,
@@ -213,11 +274,11 @@ def _max_rel(pair: _Pair) -> float:
 
 def _close(pair: _Pair, limits: tuple[float, float] | None) -> Bools:
     if limits is None:
-        return pair.equal
+        return np.zeros(pair.b.shape, dtype=np.bool_)
     atol, rtol = limits
     with np.errstate(all="ignore"):
         within = pair.difference <= atol + rtol * pair.magnitude
-    return pair.equal | (pair.finite & within) | pair.same_nonfinite
+    return (pair.finite & within) | pair.same_nonfinite
 
 
 def _ulps(b: Array, c: Array, finite: Bools) -> NDArray[np.uint64]:
@@ -237,31 +298,34 @@ def _ordered(x: Array) -> NDArray[np.int64]:
     return np.where(signed < 0, -magnitude, magnitude)
 
 
-def _p99(b: Array, c: Array, total: _Total) -> int:
-    """The distance of rank ceil(0.99 n), by counting 16-bit digits: exact in bounded memory."""
+def _p99(source: Source, total: _Total) -> int:
+    """The distance of rank ceil(0.99 n): from the near counts, or by counting 16-bit digits."""
     rank = -(-99 * total.finite // 100)
-    if not rank:
+    if not rank or not total.max_ulp:
         return 0
-    digits = max(1, -(-total.max_ulp.bit_length() // _DIGIT))
+    near = total.near.copy()
+    near[0] += total.finite - total.finite_unequal
+    if int(near.sum()) >= rank:
+        return int(np.searchsorted(np.cumsum(near), rank))
     prefix = 0
+    digits = -(-total.max_ulp.bit_length() // _DIGIT)
     for shift in range((digits - 1) * _DIGIT, -1, -_DIGIT):
-        counts = _digit_counts(b, c, shift, prefix)
+        counts = _digit_counts(source, shift, prefix)
         digit = int(np.searchsorted(np.cumsum(counts), rank))
         rank -= int(counts[:digit].sum())
         prefix = (prefix << _DIGIT) | digit
     return prefix
 
 
-def _digit_counts(b: Array, c: Array, shift: int, prefix: int) -> NDArray[np.int64]:
+def _digit_counts(source: Source, shift: int, prefix: int) -> NDArray[np.int64]:
     """How often each value of one 16-bit digit occurs among distances with this prefix."""
-    counts = np.zeros(1 << _DIGIT, dtype=np.int64)
-    for start in range(0, b.size, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        finite = _finite(b[part]) & _finite(c[part])
-        shifted = _ulps(b[part], c[part], finite)[finite] >> np.uint64(shift)
+    counts = np.zeros(_NEAR, dtype=np.int64)
+    for b, c in _pieces(source):
+        finite = _finite(b) & _finite(c)
+        shifted = _ulps(b, c, finite)[finite] >> np.uint64(shift)
         here = shifted[(shifted >> np.uint64(_DIGIT)) == np.uint64(prefix)]
-        digits = (here & np.uint64((1 << _DIGIT) - 1)).astype(np.int64)
-        counts += np.bincount(digits, minlength=1 << _DIGIT)
+        digits = (here & np.uint64(_NEAR - 1)).astype(np.int64)
+        counts += np.bincount(digits, minlength=_NEAR)
     return counts
 
 
@@ -270,13 +334,14 @@ def _finite(x: Array) -> Bools:
         return np.isfinite(x.astype(np.float64))
 
 
-def _worst(total: _Total, b: Array, c: Array, shape: tuple[int, ...]) -> Worst | None:
+def _worst(total: _Total, shape: tuple[int, ...]) -> Worst | None:
     candidates = (total.first_mismatch, total.first_largest, total.first_unequal)
-    at = next((index for index in candidates if index is not None), None)
-    if at is None:
+    found = next((place for place in candidates if place is not None), None)
+    if found is None:
         return None
+    at, baseline, candidate = found
     index = tuple(int(i) for i in np.unravel_index(at, shape)) if shape else ()
-    return Worst(index=index, baseline=_text(b[at]), candidate=_text(c[at]))
+    return Worst(index=index, baseline=baseline, candidate=candidate)
 
 
 def _text(x: np.generic) -> str:
@@ -286,14 +351,19 @@ def _text(x: np.generic) -> str:
 
 
 def _components(x: Array) -> Array:
-    """A C-contiguous real view of the array."""
-    x = np.ascontiguousarray(x).reshape(x.shape)  # ascontiguousarray makes 0-d arrays 1-d
-    if x.dtype.kind == "c":
-        part = np.dtype(f"f{x.dtype.itemsize // 2}")
-        return x.reshape(-1).view(part).reshape(*x.shape, 2)
-    if x.dtype.kind not in "biu" and not _is_float(x.dtype):
-        raise TypeError(f"{x.dtype} is not a number type that can be compared")
-    return x
+    """The elements as a flat array of real numbers."""
+    x = np.ascontiguousarray(x).reshape(-1)
+    return x.view(_part(x.dtype)) if x.dtype.kind == "c" else x
+
+
+def _part(dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
+    """The dtype of the real numbers that an element consists of."""
+    return np.dtype(f"f{dtype.itemsize // 2}") if dtype.kind == "c" else dtype
+
+
+def _require_number(dtype: np.dtype[np.generic]) -> None:
+    if dtype.kind not in "biuc" and not _is_float(dtype):
+        raise TypeError(f"{dtype} is not a number type that can be compared")
 
 
 def _bits(x: Array) -> NDArray[np.unsignedinteger]:
@@ -308,7 +378,3 @@ def _is_float(dtype: np.dtype[np.generic]) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _first(mask: Bools, start: int) -> int | None:
-    return start + int(np.argmax(mask)) if mask.any() else None
