@@ -23,6 +23,8 @@ Starting
     reference    folder of the other side's recording to compare tensors with, or null
     max_storage  bytes of tensors to keep at most
     tolerance    {"limits": {dtype: [atol, rtol]}, "outputs": {name: [atol, rtol]}}
+    watch        names of functions whose calls are recorded, "package.module:Class.method"
+    store        which outputs are kept where there is no plan; ["root"] where absent
     stop_after   null, or the number of steps after which the script is ended (exit status
                  ``stopped``; its ``finally`` blocks run)
 

@@ -48,7 +48,7 @@ class Plan:
             self._inside = _pick(plan["default"])
             self._named = {int(step): _pick(pick) for step, pick in plan["steps"].items()}
         else:
-            self._inside = Pick(job.get("level") or "module", job.get("store") or ("root",))
+            self._inside = Pick(job.get("level") or "module", job.get("store", ("root",)))
 
     def pick(self, step: int) -> Pick:
         """What to do in step ``step``."""

@@ -24,6 +24,7 @@ from .status import NoStatus, Status
 from .steps import Roots, Step
 from .uncovered import Uncovered
 from .values import Signatures, outputs
+from .watch import CallRecorder
 from .writer import Event, Writer
 
 __all__ = ["Options", "Recorder", "RecordingBroken", "StopScript"]
@@ -59,6 +60,7 @@ class Recorder:
         self._roots = Roots()
         self._signatures = Signatures()
         self._ops = OpRecorder(self._guard, self._writer, self._status)
+        self.calls = CallRecorder(self._guard, self._writer)
         self._original: Callable[..., Any] = torch.nn.Module.__call__
         self._compile: Callable[..., Any] = torch.compile
         self._mode: OpMode | None = None

@@ -11,7 +11,7 @@ FORMAT = "forkpoint.recording/1"
 
 # step.level and event.kind
 BARE, MODULE, OP = 0, 1, 2
-KIND_MODULE, KIND_OP, KIND_INPUT, KIND_WEIGHTS = 0, 1, 2, 3
+KIND_MODULE, KIND_OP, KIND_INPUT, KIND_WEIGHTS, KIND_WATCH = 0, 1, 2, 3, 4
 # step.state
 OPEN, COMPLETE, RAISED = 0, 1, 2
 # value.role
@@ -30,7 +30,9 @@ TABLES = {
     # step: the step it lies in, or for an op between steps the step before it (-1: none) with
     # inside = 0; module: path below the root ("" is the root itself); op: "aten.addmm.default"
     # or 0; call: how often this (kind, module, op) ended in this step before; signature: the
-    # op's arguments with tensors as dtype[shape]{stride} and plain values as they are, or 0
+    # op's arguments with tensors as dtype[shape]{stride} and plain values as they are, or 0.
+    # A watched function's call: op is its name, call counts over the whole run, signature holds
+    # the plain values as "arguments -> results", and it may lie between steps as ops may
     "event": (
         "CREATE TABLE event (id INTEGER PRIMARY KEY, step INTEGER NOT NULL, "
         "inside INTEGER NOT NULL, kind INTEGER NOT NULL, module INTEGER NOT NULL, "

@@ -16,6 +16,7 @@ from .reference import Reference
 from .schema import FORMAT
 from .status import Status
 from .uncovered import Watch
+from .watch import Functions
 
 _GB = 1 << 30
 
@@ -61,15 +62,18 @@ class Session:
             status,
         )
         self._watch = Watch(self.recorder.uncovered)
+        self._functions = Functions(job.get("watch") or (), self.recorder.calls)
 
     def start(self) -> None:
         """Begin to record."""
         self._watch.start(on_fork=self.recorder.leave)
         self.recorder.install()
+        self._functions.install()
 
     def stop(self, status: str, error: Mapping[str, str] | None = None) -> None:
         """End the recording; it is complete where the run was whole (``status``)."""
         self._watch.stop()
+        self._functions.uninstall()
         self.recorder.uninstall()
         self.fingerprint = dict(fingerprint.collect(), **self.recorder.attention)
         whole = status in ("completed", "stopped") and self.recorder.error is None
@@ -94,13 +98,18 @@ def record_model(
     level: str = "module",
     store: Iterable[str] = ("root",),
     max_storage: int = 2 * _GB,
+    watch: Iterable[str] = (),
 ) -> Iterator[Session]:
     """Record the calls of one module in this process: each outermost call of it is a step.
 
-    ``level`` is "module" or "op"; ``store`` names outputs to keep ("root", "modules").
+    ``level`` is "module" or "op"; ``store`` names outputs to keep ("root", "modules"),
+    ``watch`` functions whose calls are recorded, too ("package.module:function").
     Only one recording can be under way in a process.
     """
-    job = {"level": level, "store": store, "max_storage": max_storage, "name": "this process"}
+    job = {
+        "level": level, "store": store, "max_storage": max_storage, "name": "this process",
+        "watch": watch,
+    }  # fmt: skip
     session = Session(os.fspath(folder), job, only=model)
     session.start()
     status, error = "completed", None

@@ -174,7 +174,7 @@ def test_a_view_that_poses_as_a_table_is_refused(folder: Path) -> None:
     ("statement", "said"),
     [
         ("UPDATE event SET module = 99999 WHERE id = 2", "module is a text that is not there"),
-        ("UPDATE event SET kind = 77 WHERE id = 2", "0 to 3"),
+        ("UPDATE event SET kind = 77 WHERE id = 2", "0 to 4"),
         ("UPDATE event SET call = -1 WHERE id = 2", "is allowed"),
         ("UPDATE event SET step = 'abc' WHERE id = 2", "abc"),
         ("UPDATE step SET module = x'00' WHERE id = 1", "where a number belongs"),

@@ -143,7 +143,9 @@ class _Work:
         baseline = self._job(
             level=self.options.level,
             steps=self.options.steps,
-            max_storage=self.options.max_storage if whole else 0,
+            max_storage=self.options.max_storage if whole or self.options.watch else 0,
+            watch=self.options.watch,
+            store=("root",) if whole else (),  # what is watched gets the room of a first pass
         )
         reference = self.results.recording(self.environments[0].name) if whole else None
         jobs = (baseline, replace(baseline, reference=reference))

@@ -25,6 +25,7 @@ class Options:
     `Tolerance`. ``timeout`` is in seconds for each run of the script; ``max_storage`` is the
     bytes of tensors to keep, ``max_cache`` the bytes of built environments to keep.
     ``jobs=2`` runs both environments at once: faster, and threads and memory are then shared.
+    ``watch`` names functions whose calls are recorded, too: ``package.module:function``.
     ``out`` is the folder for all results, new or empty; with ``force`` it may hold older ones.
     """
 
@@ -38,6 +39,7 @@ class Options:
     jobs: Literal[1, 2] = 1
     out: Path | None = None
     force: bool = False
+    watch: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for a value that cannot be."""
@@ -50,7 +52,24 @@ class Options:
             )
         if self.max_storage < 0:
             raise UsageError("A storage limit is 0 or more bytes.", hint="For example 2GB.")
+        for name in self.watch:
+            _require_name(name)
         read_tolerance(self.tolerance)
+
+
+def _require_name(watched: str) -> None:
+    module, colon, function = watched.partition(":")
+    parts = (*module.split("."), *function.split("."))
+    if not colon or not all(part.isidentifier() for part in parts):
+        raise UsageError(
+            f"{watched!r} does not name a function to watch.",
+            hint="Write package.module:function, or package.module:Class.method for a method.",
+        )
+    if module == "__main__":
+        raise UsageError(
+            f"{watched!r} cannot be watched: functions of the script itself are not imported.",
+            hint="Move the function into a module beside the script, and name that one.",
+        )
 
 
 def read_tolerance(tolerance: str | Tolerance) -> Tolerance:

@@ -9,11 +9,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, overload
 
-from forkpoint.api._options import MAX_STORAGE, Observer, Options
+from forkpoint.api._options import Observer, Options
 from forkpoint.api._runner import Asked, Runner, read_environments
 from forkpoint.environments import EnvironmentCache
 from forkpoint.errors import NothingRecorded, UsageError
-from forkpoint.host import Job, JobResult, Level, Workload, publish, require_free, stage
+from forkpoint.host import Job, JobResult, Workload, publish, require_free, stage
 
 Script = str | PathLike[str] | Workload
 
@@ -60,7 +60,7 @@ def record(
     target = Path(out).absolute()
     require_free(target, force=options.force)
     if not isinstance(what, str | PathLike | Workload):
-        return _record_here(what, target, options.level, options.max_storage)
+        return _record_here(what, target, options)
     if environment is None:
         raise UsageError(
             "A script is recorded in an environment, and none is named.",
@@ -92,6 +92,7 @@ def _record_script(
             level=options.level,
             steps=options.steps,
             max_storage=options.max_storage,
+            watch=options.watch,
         )
         logs = target.with_name(f"{target.name}.logs")
         result = runner.run(built, job, logs=logs, purpose="recording")
@@ -113,14 +114,18 @@ def nothing_recorded(workload: Workload, results: list[JobResult]) -> NothingRec
 
 
 @contextmanager
-def _record_here(
-    model: object, target: Path, level: Level, max_storage: int = MAX_STORAGE
-) -> Iterator[None]:
+def _record_here(model: object, target: Path, options: Options) -> Iterator[None]:
     """Record a module of this process; torch is whatever the caller has imported."""
     session = importlib.import_module("forkpoint_worker.session")
     staged = stage(target)
     try:
-        with session.record_model(model, staged, level=level, max_storage=max_storage):
+        with session.record_model(
+            model,
+            staged,
+            level=options.level,
+            max_storage=options.max_storage,
+            watch=options.watch,
+        ):
             yield
     finally:
         publish(staged, target)

@@ -23,6 +23,7 @@ def refine(first: Comparison, detail: Comparison) -> Comparison:
         steps=tuple(_step(coarse.get(step.index), step) for step in detail.steps),
         heat=_heat(first.heat, detail.heat),
         weights_equal=first.weights_equal,
+        watched=first.watched,
         coverage=replace(
             detail.coverage,
             events=first.coverage.events + detail.coverage.events,

@@ -108,6 +108,12 @@ run_options = together(
         help="Bytes of tensors to keep.  [default: 500MB]",
     ),
     click.option("--force", is_flag=True, help="Replace older results of forkpoint at --out."),
+    click.option(
+        "--watch",
+        multiple=True,
+        metavar="MODULE:FUNCTION",
+        help="Record the calls of this function, too: its arguments and results. Repeatable.",
+    ),
 )
 
 workload_arguments = together(
@@ -147,6 +153,7 @@ def options(chosen: Chosen, config: Config) -> Options:
         jobs=chosen.get("jobs") or defaults.jobs,
         out=chosen["out"],
         force=chosen["force"],
+        watch=tuple(dict.fromkeys((*config.watch, *chosen.get("watch", ())))),
     )
 
 

@@ -9,6 +9,7 @@ from forkpoint.compare.pairing import Pairing
 from forkpoint.compare.sequences import sequence_differences
 from forkpoint.compare.tables import heat_map, shape_rows
 from forkpoint.compare.verdicts import Judge, worst
+from forkpoint.compare.watched import watched_calls
 from forkpoint.model import (
     Comparison,
     Coverage,
@@ -71,6 +72,7 @@ def diff(
         sequences=sequences,
         weights_equal=judge.premises.weights_equal,
         reasons=reasons,
+        watched=watched_calls(pairing, tolerance),
         reproduce=context.reproduce,
     )
 

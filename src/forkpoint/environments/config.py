@@ -31,7 +31,8 @@ class Config:
     """What a project's file says; None or empty where it says nothing.
 
     ``with_requirements`` is its ``with``; ``max_storage`` and ``max_cache`` are bytes,
-    ``timeout`` is seconds; ``path`` is the file, or None where none was found.
+    ``timeout`` is seconds, ``watch`` are functions' names; ``path`` is the file, or None where
+    none was found.
     """
 
     path: Path | None = None
@@ -41,6 +42,7 @@ class Config:
     max_storage: int | None = None
     max_cache: int | None = None
     timeout: float | None = None
+    watch: tuple[str, ...] = ()
 
 
 class _Table(msgspec.Struct, forbid_unknown_fields=True, rename="kebab"):
@@ -52,6 +54,7 @@ class _Table(msgspec.Struct, forbid_unknown_fields=True, rename="kebab"):
     max_storage: int | str | None = None
     max_cache: int | str | None = None
     timeout: float | None = None
+    watch: list[str] = []
 
 
 class _EnvironmentTable(msgspec.Struct, forbid_unknown_fields=True, rename="kebab"):
@@ -127,6 +130,7 @@ def _config(path: Path, data: object) -> Config:
             max_storage=_size("max-storage", table.max_storage),
             max_cache=_size("max-cache", table.max_cache),
             timeout=table.timeout,
+            watch=tuple(table.watch),
         )
     except UsageError as error:
         raise UsageError(f"{path}: {error.message}", hint=error.hint) from None

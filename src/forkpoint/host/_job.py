@@ -72,6 +72,8 @@ class Job:
     max_storage: int = 0
     tolerance: Mapping[str, Any] = field(default_factory=lambda: dict(NO_TENSORS))
     stop_after: int | None = None
+    watch: tuple[str, ...] = ()
+    store: tuple[str, ...] = ("root",)
 
     def document(self, name: str, settings: Mapping[str, str]) -> dict[str, Any]:
         """The content of ``job.json`` for the environment called ``name``."""
@@ -93,6 +95,8 @@ class Job:
             "max_storage": self.max_storage,
             "tolerance": dict(self.tolerance),
             "stop_after": self.stop_after,
+            "watch": list(self.watch),
+            "store": list(self.store),
         }
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from forkpoint.model import Comparison, Fork, Metrics, ShapeRow, Side, Step, Verdict
+from forkpoint.report.watched import watched_sentences
 from forkpoint.report.words import (
     LONG_NAME,
     VERDICTS,
@@ -61,6 +62,7 @@ def sentences(comparison: Comparison) -> tuple[str, ...]:
         *_so_far(comparison),
         *_sizes(comparison),
         *_by_shape(comparison),
+        *watched_sentences(comparison.watched),
         neutral_sentence(comparison),
         coverage_sentence(comparison),
     )

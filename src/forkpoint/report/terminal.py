@@ -24,6 +24,7 @@ from forkpoint.report.summary import (
     sentences,
     verdict_counts,
 )
+from forkpoint.report.watched import watched_rows
 
 MAX_SHAPES = 24
 MAX_FORKS = 12
@@ -189,6 +190,12 @@ def _diagnosis_tables(comparison: Comparison) -> Iterable[Table]:
             "Experiments",
             ("experiment", "outcome", "evidence"),
             [(e.name, e.outcome.value, e.evidence) for e in comparison.experiments],
+        )
+    if comparison.watched:
+        yield _plain_table(
+            "Watched functions",
+            ("function", "value", "shape", "difference"),
+            watched_rows(comparison.watched),
         )
     if comparison.artifacts:
         yield _plain_table(

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from forkpoint.errors import RecordingError
 from forkpoint.store.index import Index, reading
 from forkpoint.store.rows import EventColumns
+from forkpoint_worker.schema import KIND_WATCH
 
 _BLOCK = 1 << 15
 _MAX_TEXT_ID = 1 << 24
@@ -60,7 +61,7 @@ def _read_table(index: Index, count: int) -> list[NDArray[np.int64]]:
 
 def _columns(table: list[NDArray[np.int64]]) -> EventColumns:
     key, step, inside, kind, module, op, call, signature, digest, hashed = table
-    _require(kind, 3)
+    _require(kind, KIND_WATCH)
     _require(call, 2**31 - 1)
     for texts in (module, op, signature):
         _require(texts, _MAX_TEXT_ID - 1)

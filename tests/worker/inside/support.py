@@ -15,7 +15,7 @@ from forkpoint_worker.session import Session
 from forkpoint_worker.writer import Writer
 
 DIGESTER = Digester()
-KINDS = ("module", "op", "input", "weights")
+KINDS = ("module", "op", "input", "weights", "watch")
 
 
 @contextlib.contextmanager
