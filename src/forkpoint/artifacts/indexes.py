@@ -77,7 +77,7 @@ class Index:
     def _bits_fit(self) -> bool:
         width = self.centroids.shape[1] * self.bits
         packed = int(self.residuals.shape[1]) * 8
-        return packed == width and len(self.weights) == 2**self.bits
+        return bool(packed == width and len(self.weights) == 2**self.bits)
 
     @cached_property
     def starts(self) -> Integers:
