@@ -4,12 +4,19 @@
 with an interpreter to start, and `EnvironmentCache` holds what was built.
 """
 
-from forkpoint.environments.builder import build
+from forkpoint.environments.builder import build, clean_packages
 from forkpoint.environments.cache import CacheEntry, EnvironmentCache
 from forkpoint.environments.config import Config, load_config, parse_size
+from forkpoint.environments.disk import total as disk_usage
 from forkpoint.environments.environment import Environment
 from forkpoint.environments.interpreters import Interpreter, find_interpreters
-from forkpoint.environments.spec import EnvironmentSpec, parse_spec, with_requirements
+from forkpoint.environments.spec import (
+    EnvironmentSpec,
+    parse_requirement,
+    parse_spec,
+    with_requirements,
+)
+from forkpoint.environments.uv import index_settings
 
 __all__ = [
     "CacheEntry",
@@ -19,8 +26,12 @@ __all__ = [
     "EnvironmentSpec",
     "Interpreter",
     "build",
+    "clean_packages",
+    "disk_usage",
     "find_interpreters",
+    "index_settings",
     "load_config",
+    "parse_requirement",
     "parse_size",
     "parse_spec",
     "with_requirements",

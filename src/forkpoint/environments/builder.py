@@ -88,6 +88,22 @@ def build(
     raise AssertionError("there is always a backend to try")
 
 
+def clean_packages(cache: EnvironmentCache) -> None:
+    """Empty the uv cache that belongs to this cache alone; environments keep their files.
+
+    Raises `EnvironmentFailed` where uv cannot.
+    """
+    if cache.packages is None or not cache.packages.exists():
+        return
+    try:
+        Uv(cache.root, packages=cache.packages).run("cache", "clean")
+    except UvError as error:
+        raise EnvironmentFailed(
+            f"uv could not empty its cache {cache.packages}: {error}",
+            hint="Is another uv at work there? Try again when it has ended.",
+        ) from None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Recipe:
     """All that decides what ends up in an environment.
@@ -142,7 +158,7 @@ def _obtain(recipe: _Recipe, cache: EnvironmentCache, say: Progress) -> Built:
 def _make(recipe: _Recipe, cache: EnvironmentCache, say: Progress) -> Built:
     folder = cache.clear(recipe.key)
     token = uuid.uuid4().hex[:12]
-    uv = Uv(folder, say)
+    uv = Uv(folder, say, cache.packages)
     try:
         notes = _resolve(recipe, uv)
         say(f"Building {recipe.spec.name} with Python {recipe.interpreter.release}")

@@ -91,11 +91,19 @@ class EnvironmentCache:
     how much of the disk entries may take (by `CacheEntry.size`) before the least recently
     used ones go; the default is half of what would be free without the cache, so it never
     fills a disk by itself. Entries in use are never removed. Closing it (it is a context
-    manager) ends the uses that began through it.
+    manager) ends the uses that began through it. ``packages`` is the folder of uv's cache;
+    uv's usual one where None.
     """
 
-    def __init__(self, root: Path | None = None, max_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        root: Path | None = None,
+        max_bytes: int | None = None,
+        *,
+        packages: Path | None = None,
+    ) -> None:
         self.root = (root or _default_root()).absolute()
+        self.packages = packages
         self._max_bytes = max_bytes
         self._uses = ExitStack()
         self._used: set[str] = set()

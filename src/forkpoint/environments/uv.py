@@ -44,11 +44,13 @@ class UvError(Exception):
 class Uv:
     """uv, run inside ``folder``, which also takes its logs.
 
-    ``progress`` gets the lines in which uv says what it does, as it prints them.
+    ``progress`` gets the lines in which uv says what it does, as it prints them; ``packages``
+    is the folder of uv's cache, uv's usual one where None.
     """
 
     folder: Path
     progress: Callable[[str], None] | None = None
+    packages: Path | None = None
 
     def run(self, *arguments: str, more_env: Mapping[str, str] | None = None) -> str:
         """Run uv and return its standard output; raises `UvError` with its reason."""
@@ -58,13 +60,16 @@ class Uv:
         done = process.run(
             [_binary(), *arguments],
             logs=logs,
-            env={**uv_environment(os.environ), **(more_env or {})},
+            env={**uv_environment(os.environ), **self._cache(), **(more_env or {})},
             cwd=self.folder,
             listener=listener,
         )
         if done.returncode != 0:
             raise UvError(reason(done.stderr.read_text(errors="replace"), done.returncode))
         return done.stdout.read_text(errors="replace")
+
+    def _cache(self) -> dict[str, str]:
+        return {} if self.packages is None else {"UV_CACHE_DIR": str(self.packages)}
 
     def _line(self, stream: str, text: str) -> None:
         if self.progress and stream == "stderr" and _PROGRESS.match(text.strip()):
