@@ -126,6 +126,11 @@ def test_buckets_are_unpacked_as_they_were_packed() -> None:
     assert packed.buckets(np.array([0])).tolist() == values.tolist()
 
 
+def test_padding_behind_the_lists_is_no_difference() -> None:
+    padded = replace(some(), ivf=np.array([0, 0, 0]))
+    assert compare_indexes(some(), padded).identical
+
+
 def some() -> Index:
     """One document with one embedding."""
     return Index(
@@ -148,7 +153,7 @@ def some() -> Index:
         ({"codes": np.array([-1])}, "a code names no centroid"),
         ({"doclens": np.array([2])}, "do not add up to the codes"),
         ({"ivf": np.array([9])}, "a list names no document"),
-        ({"ivf_lengths": np.array([3])}, "do not add up to the ivf"),
+        ({"ivf_lengths": np.array([3])}, "longer than the ivf"),
         ({"weights": np.zeros(3, dtype=np.float32)}, "do not fit centroids and buckets"),
         ({"documents": ("a", "b")}, "not one id for each document"),
     ],

@@ -33,7 +33,8 @@ class Index:
     ``centroids`` float[K, d]; ``codes`` int[M]; ``residuals`` uint8[M, d/8*bits], packed;
     ``cutoffs`` float[2**bits - 1], ``weights`` float[2**bits]; ``avg_residual`` float[d] or [];
     ``doclens`` int[N], adding up to M; ``ivf`` int[L] document numbers, ``ivf_lengths`` int[K]
-    adding up to L; ``documents`` N ids, by which two indexes are matched, or None for positions.
+    adding up to at most L, as colbert-ai pads the end; ``documents`` N ids, by which two indexes
+    are matched, or None for positions.
     Raises `ForkpointError` where these do not fit together.
     """
 
@@ -59,7 +60,7 @@ class Index:
         _require(self.doclens.sum() == size, "the document lengths do not add up to the codes")
         _require(len(self.ivf_lengths) == len(self.centroids), "not one list for each centroid")
         _require((self.ivf_lengths >= 0).all(), "a list has a negative length")
-        _require(self.ivf_lengths.sum() == len(self.ivf), "the lists do not add up to the ivf")
+        _require(self.ivf_lengths.sum() <= len(self.ivf), "the lists are longer than the ivf")
         _require(_within(self.codes, len(self.centroids)), "a code names no centroid")
         _require(_within(self.ivf, len(self.doclens)), "a list names no document")
         names = self.documents
@@ -96,8 +97,9 @@ class Index:
 
     def lists(self) -> Iterator[Integers]:
         """The documents of each centroid, each once, in order."""
-        for part in np.split(self.ivf, np.cumsum(self.ivf_lengths)[:-1]):
-            yield np.unique(part)
+        ends = np.cumsum(self.ivf_lengths)
+        for end, length in zip(ends, self.ivf_lengths, strict=True):
+            yield np.unique(self.ivf[end - length : end])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
