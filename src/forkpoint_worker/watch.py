@@ -127,6 +127,7 @@ class Functions:
         self._names = list(dict.fromkeys(names))
         self._modules = {name.partition(":")[0] for name in self._names}
         self._imported: set[str] = set()
+        self._lost: set[str] = set()
         self._undo: list[Callable[[], None]] = []
 
     def install(self) -> None:
@@ -149,7 +150,7 @@ class Functions:
             module = name.partition(":")[0]
             if module not in self._imported:
                 self._recorder.note("watched module never imported", name)
-            elif not self._recorder.called(name):
+            elif name not in self._lost and not self._recorder.called(name):
                 self._recorder.note("watched function never called", name)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
@@ -184,6 +185,7 @@ class Functions:
             if home == name:
                 problem = self._wrap(watched, module, path)
                 if problem:
+                    self._lost.add(watched)
                     self._recorder.note("watched function not found", watched + ": " + problem)
 
     def _wrap(self, watched: str, owner: Any, path: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from forkpoint.model import WatchedCall
+from forkpoint.model import WatchedCall, WatchedValue
 from forkpoint.report.words import LONG_NAME, counted, difference, shape, shorten
 
 _ARGUMENTS = {
@@ -43,12 +43,17 @@ def watched_rows(calls: Iterable[WatchedCall]) -> list[tuple[str, ...]]:
     for call in calls:
         name = f"{call.function} (call {call.call})"
         unlike = [value for value in call.values if not value.equal]
-        rows += [
-            (name, f"{v.role} {v.name}", shape(v.shape), difference(v.metrics)) for v in unlike
-        ]
-        if not unlike:
+        rows += [(name, _value(v), shape(v.shape), difference(v.metrics)) for v in unlike]
+        if unlike and call.results_equal:
+            rows.append((name, "result", "", "equal"))
+        elif not unlike:
             rows.append((name, "", "", _in_words(call)))
     return rows
+
+
+def _value(value: WatchedValue) -> str:
+    """``argument hidden``; a lone result has no name of its own."""
+    return value.role if value.name == value.role else f"{value.role} {value.name}"
 
 
 def _in_words(call: WatchedCall) -> str:

@@ -139,6 +139,7 @@ def test_names_that_lead_nowhere_are_said(tmp):
         "nowhere:not_callable: it is no function",
     }
     assert ("watched module never imported", "never.imported:f") in seen.uncovered
+    assert seen.noted("watched function never called") == 0
 
 
 def test_a_result_of_numpy(tmp):
