@@ -27,12 +27,12 @@ def test_every_row_of_a_table_has_its_columns(name: str) -> None:
 
 @given(st.text())
 def test_names_are_never_markup(name: str) -> None:
-    escaped = markdown._escape(name).replace("<!-- -->", "")
+    escaped = markdown.escape(name).replace("<!-- -->", "")
     assert not re.search(r"(?<!\\)(?:\\\\)*[|<>`*\[\]]", escaped)
 
 
 def test_nobody_is_notified_and_nothing_is_linked() -> None:
-    escaped = markdown._escape("@someone #12 https://example.org www.example.org")
+    escaped = markdown.escape("@someone #12 https://example.org www.example.org")
     assert "@<!-- -->someone" in escaped
     assert "https://e" not in escaped
     assert "www.e" not in escaped

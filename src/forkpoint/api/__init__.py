@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from forkpoint.api._artifacts import diff_artifacts
 from forkpoint.api._compare import Finished, compare, diff, run_comparison
 from forkpoint.api._options import Observer, Options
 from forkpoint.api._record import record
@@ -17,6 +18,7 @@ __all__ = [
     "build_environments",
     "compare",
     "diff",
+    "diff_artifacts",
     "record",
     "run_comparison",
 ]

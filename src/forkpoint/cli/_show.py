@@ -14,8 +14,18 @@ from rich.text import Text
 
 from forkpoint.cli._errors import DIVERGENT, FINE, TROUBLE
 from forkpoint.cli._watch import Watch
-from forkpoint.model import Comparison, Verdict
-from forkpoint.report import Progress, render_comparison, to_json, to_markdown, write_html
+from forkpoint.errors import UsageError
+from forkpoint.model import ArtifactComparison, Comparison, Verdict
+from forkpoint.report import (
+    Progress,
+    artifacts_to_json,
+    artifacts_to_markdown,
+    render_artifacts,
+    render_comparison,
+    to_json,
+    to_markdown,
+    write_html,
+)
 
 STATUS = {
     Verdict.IDENTICAL: FINE,
@@ -61,6 +71,21 @@ class Output:
         if self.html:
             self.say(f"The HTML report is in {self.html}")
         return status
+
+    def show_artifacts(self, result: ArtifactComparison) -> int:
+        """Print a comparison of files; returns the exit status."""
+        if self.html:
+            raise UsageError(
+                "There is no HTML report for folders of files yet.",
+                hint="Choose --format text, json or markdown.",
+            )
+        if self.form == "json":
+            print_bytes(artifacts_to_json(result))
+        elif self.form == "markdown":
+            print_bytes(artifacts_to_markdown(result).encode())
+        else:
+            render_artifacts(result, Console())
+        return STATUS[result.verdict]
 
     def say(self, text: str) -> None:
         """One line on standard error, unless quiet was asked for."""

@@ -1,4 +1,4 @@
-"""``forkpoint diff``: compare two recordings."""
+"""``forkpoint diff``: compare two recordings, or two folders of files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import click
 from forkpoint import api
 from forkpoint.cli import _options
 from forkpoint.cli._show import Output
+from forkpoint.errors import UsageError
+from forkpoint.host import is_recording
 
 
 @click.command(
@@ -18,13 +20,45 @@ from forkpoint.cli._show import Output
     Examples:
       forkpoint diff rec-a rec-b
       forkpoint diff rec-a rec-b --tolerance bitwise --format json > result.json
+      forkpoint diff index-a index-b
+      forkpoint diff a.run b.run --qrels judged.txt
     """
 )
 @click.argument("baseline", type=click.Path(path_type=Path))
 @click.argument("candidate", type=click.Path(path_type=Path))
+@click.option(
+    "--qrels",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Relevance judgements (query 0 document grade) to measure rankings by.",
+)
 @_options.tolerance_options
 @_options.output_options
 def diff(baseline: Path, candidate: Path, **chosen: Any) -> int:
-    """Compare the recordings in the folders BASELINE and CANDIDATE."""
+    """Compare BASELINE and CANDIDATE: recordings, or any two folders or files.
+
+    Files are compared by content: arrays element by element, JSON value by value, rankings
+    query by query. Pickles are never opened.
+    """
     tolerance = _options.tolerance(chosen, _options.config_here())
-    return Output.of(chosen).show(api.diff(baseline, candidate, tolerance=tolerance))
+    output = Output.of(chosen)
+    if not _of_files(baseline, candidate):
+        return output.show(api.diff(baseline, candidate, tolerance=tolerance))
+    result = api.diff_artifacts(baseline, candidate, tolerance=tolerance, relevance=chosen["qrels"])
+    return output.show_artifacts(result)
+
+
+def _of_files(baseline: Path, candidate: Path) -> bool:
+    """Whether both are plain folders or files; a damaged recording is still one."""
+    ours = [_looks_recorded(path) for path in (baseline, candidate)]
+    there = [path.exists() for path in (baseline, candidate)]
+    if all(there) and ours[0] != ours[1]:
+        raise UsageError(
+            f"{baseline if ours[0] else candidate} is a recording, and the other is not.",
+            hint="Name two recordings, or two folders of files.",
+        )
+    return all(there) and not any(ours)
+
+
+def _looks_recorded(path: Path) -> bool:
+    return is_recording(path) or (path / "index.sqlite").exists()

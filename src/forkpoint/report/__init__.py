@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from forkpoint.report.artifacts import (
+    artifact_rows,
+    artifact_sentence,
+    artifacts_to_markdown,
+    render_artifacts,
+)
 from forkpoint.report.html import write_html
-from forkpoint.report.json import from_json, json_schema, to_json
+from forkpoint.report.json import artifacts_to_json, from_json, json_schema, to_json
 from forkpoint.report.markdown import to_markdown
 from forkpoint.report.progress import Progress
 from forkpoint.report.summary import headline, sentences
@@ -11,9 +17,14 @@ from forkpoint.report.terminal import render_comparison
 
 __all__ = [
     "Progress",
+    "artifact_rows",
+    "artifact_sentence",
+    "artifacts_to_json",
+    "artifacts_to_markdown",
     "from_json",
     "headline",
     "json_schema",
+    "render_artifacts",
     "render_comparison",
     "sentences",
     "to_json",

@@ -7,7 +7,7 @@ from typing import cast
 import msgspec
 
 from forkpoint.errors import UsageError
-from forkpoint.model import SCHEMA, Comparison
+from forkpoint.model import ARTIFACTS_SCHEMA, SCHEMA, ArtifactComparison, Comparison
 
 _AGAIN = "Write it again with `forkpoint diff BASELINE CANDIDATE --format json`."
 
@@ -33,13 +33,27 @@ def from_json(data: bytes | str) -> Comparison:
     return comparison
 
 
+def artifacts_to_json(result: ArtifactComparison) -> bytes:
+    """A comparison of files as UTF-8 JSON with a final newline."""
+    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
+
+
 def json_schema() -> dict[str, object]:
     """JSON Schema (draft 2020-12) of what `to_json` writes, made from the model's classes."""
-    (root,), definitions = msgspec.json.schema_components([Comparison])
+    return _schema(Comparison, "comparison", SCHEMA)
+
+
+def artifacts_schema() -> dict[str, object]:
+    """JSON Schema of what `artifacts_to_json` writes."""
+    return _schema(ArtifactComparison, "artifacts", ARTIFACTS_SCHEMA)
+
+
+def _schema(kind: type, name: str, title: str) -> dict[str, object]:
+    (root,), definitions = msgspec.json.schema_components([kind])
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "urn:forkpoint:comparison:1",
-        "title": SCHEMA,
+        "$id": f"urn:forkpoint:{name}:1",
+        "title": title,
         **root,
         "$defs": definitions,
     }

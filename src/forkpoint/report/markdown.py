@@ -26,8 +26,8 @@ _LINKING = re.compile(r"(@|#|://|www\.)")
 def to_markdown(comparison: Comparison) -> str:
     """Headline, findings and tables; whole sections are left out where they are empty."""
     parts = [
-        f"### forkpoint: {_escape(headline(comparison))}",
-        "\n".join(f"- {_escape(sentence)}" for sentence in sentences(comparison)),
+        f"### forkpoint: {escape(headline(comparison))}",
+        "\n".join(f"- {escape(sentence)}" for sentence in sentences(comparison)),
         *_tables(comparison),
     ]
     if comparison.reproduce:
@@ -36,7 +36,7 @@ def to_markdown(comparison: Comparison) -> str:
 
 
 def _tables(comparison: Comparison) -> Iterator[str]:
-    yield _table(
+    yield markdown_table(
         "First forks, among the events recorded",
         ("steps", "operator", "module", "max abs", "max ULP"),
         [
@@ -50,12 +50,12 @@ def _tables(comparison: Comparison) -> Iterator[str]:
             for group in fork_groups(comparison.steps)
         ],
     )
-    yield _table(
+    yield markdown_table(
         "Steps by input shape",
         ("input shape", "steps", "verdict", "first fork", "max abs", "max ULP"),
         list(_shape_rows(comparison)),
     )
-    yield _table(
+    yield markdown_table(
         "What differs between the environments",
         ("", comparison.baseline.name, comparison.candidate.name),
         [
@@ -67,7 +67,7 @@ def _tables(comparison: Comparison) -> Iterator[str]:
             for entry in comparison.environment
         ],
     )
-    yield _table(
+    yield markdown_table(
         "Ran, and could not be seen",
         ("environment", "what", "detail", "times"),
         [(u.side, u.kind, u.detail, words.count(u.count)) for u in comparison.coverage.uncovered],
@@ -88,14 +88,15 @@ def _shape_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
         )
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A titled table; an empty text for no rows."""
     if not rows:
         return ""
     lines = [
         f"**{title}**",
         "",
         _row(columns),
-        _row(["---"] * len(columns), escape=False),
+        _row(["---"] * len(columns), literal=False),
         *(_row(row) for row in rows[:MAX_ROWS]),
     ]
     if len(rows) > MAX_ROWS:
@@ -103,12 +104,12 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) ->
     return "\n".join(lines)
 
 
-def _row(cells: Iterable[str], *, escape: bool = True) -> str:
-    spelled = (_escape(words.shorten(cell, MAX_NAME)) if escape else cell for cell in cells)
+def _row(cells: Iterable[str], *, literal: bool = True) -> str:
+    spelled = (escape(words.shorten(cell, MAX_NAME)) if literal else cell for cell in cells)
     return f"| {' | '.join(spelled)} |"
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Backslashes before whatever Markdown acts on; mentions and bare URLs stay plain text."""
     return _LINKING.sub(r"\1<!-- -->", _ACTIVE.sub(r"\\\1", words.plain(text)))
 

@@ -1,4 +1,4 @@
-"""The JSON Schema that ships with the package; ``python -m forkpoint.report.schema`` writes it."""
+"""The JSON Schemas in the package; ``python -m forkpoint.report.schema`` writes them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,39 @@ from pathlib import Path
 
 import msgspec
 
-from forkpoint.report.json import json_schema
+from forkpoint.report.json import artifacts_schema, json_schema
 
 FILE_NAME = "comparison-1.schema.json"
+ARTIFACTS_FILE_NAME = "artifacts-1.schema.json"
 
 
 def schema_text() -> str:
-    """The schema as it is shipped: sorted, indented, with a final newline."""
-    encoded = msgspec.json.encode(json_schema(), order="sorted")
-    return msgspec.json.format(encoded, indent=2).decode() + "\n"
+    """The schema of a comparison as it is shipped: sorted, indented, with a final newline."""
+    return _text(json_schema())
 
 
-def shipped_schema() -> str:
-    """The text of the schema file in the installed package."""
-    return (files("forkpoint.report") / FILE_NAME).read_text(encoding="utf-8")
+def artifacts_schema_text() -> str:
+    """The same for a comparison of files."""
+    return _text(artifacts_schema())
+
+
+def shipped_schema(name: str = FILE_NAME) -> str:
+    """The text of a schema file in the installed package."""
+    return (files("forkpoint.report") / name).read_text(encoding="utf-8")
 
 
 def main() -> None:
-    """Write the schema beside this module."""
-    Path(__file__).with_name(FILE_NAME).write_text(schema_text(), encoding="utf-8")
+    """Write the schemas beside this module."""
+    for name, text in (
+        (FILE_NAME, schema_text()),
+        (ARTIFACTS_FILE_NAME, artifacts_schema_text()),
+    ):
+        Path(__file__).with_name(name).write_text(text, encoding="utf-8")
+
+
+def _text(schema: dict[str, object]) -> str:
+    encoded = msgspec.json.encode(schema, order="sorted")
+    return msgspec.json.format(encoded, indent=2).decode() + "\n"
 
 
 if __name__ == "__main__":

@@ -172,7 +172,7 @@ def _environment_table(comparison: Comparison) -> Table | None:
 
 def _diagnosis_tables(comparison: Comparison) -> Iterable[Table]:
     if comparison.origins:
-        yield _plain_table(
+        yield plain_table(
             "Origins: other bits from the same inputs",
             ("operator", "modules", "difference", "rule"),
             [
@@ -186,19 +186,19 @@ def _diagnosis_tables(comparison: Comparison) -> Iterable[Table]:
             ],
         )
     if comparison.experiments:
-        yield _plain_table(
+        yield plain_table(
             "Experiments",
             ("experiment", "outcome", "evidence"),
             [(e.name, e.outcome.value, e.evidence) for e in comparison.experiments],
         )
     if comparison.watched:
-        yield _plain_table(
+        yield plain_table(
             "Watched functions",
             ("function", "value", "shape", "difference"),
             watched_rows(comparison.watched),
         )
     if comparison.artifacts:
-        yield _plain_table(
+        yield plain_table(
             "Files that both runs wrote",
             ("file", "verdict", "what differs"),
             [(a.path, words.VERDICTS[a.verdict], a.summary) for a in comparison.artifacts],
@@ -210,7 +210,7 @@ def _print_coverage(coverage: Coverage, console: Console) -> None:
         console.print(_item(words.plain(note)))
     if coverage.uncovered:
         console.print(
-            _plain_table(
+            plain_table(
                 "Ran, and could not be seen",
                 ("environment", "what", "detail", "times"),
                 [(u.side, u.kind, u.detail, words.count(u.count)) for u in coverage.uncovered],
@@ -225,7 +225,8 @@ def _print_next(comparison: Comparison, console: Console) -> None:
         console.print(Text(f"  {words.plain(comparison.reproduce)}"), soft_wrap=True)
 
 
-def _plain_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+def plain_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table of texts; long ones are shortened, and of many rows the first are shown."""
     table = _table(title)
     for column in columns:
         table.add_column(column, overflow="fold")

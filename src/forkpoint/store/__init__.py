@@ -1,6 +1,6 @@
 """Reading recordings as untrusted input."""
 
-from forkpoint.store.dtypes import DTYPES
+from forkpoint.store.dtypes import DTYPES, SAFETENSORS
 from forkpoint.store.manifest import Digest, Limits, Manifest, ScriptError
 from forkpoint.store.recording import Recording
 from forkpoint.store.rows import (
@@ -12,9 +12,11 @@ from forkpoint.store.rows import (
     UncoveredRow,
     ValueRow,
 )
+from forkpoint.store.tensors import read_header
 
 __all__ = [
     "DTYPES",
+    "SAFETENSORS",
     "Digest",
     "EventColumns",
     "EventRow",
@@ -27,4 +29,5 @@ __all__ = [
     "TensorRow",
     "UncoveredRow",
     "ValueRow",
+    "read_header",
 ]

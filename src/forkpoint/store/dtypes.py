@@ -24,7 +24,7 @@ DTYPES: dict[str, np.dtype[np.generic]] = {
 }
 """Dtypes whose tensors can be loaded; others (complex32, quantized) are known by digest only."""
 
-_SAFETENSORS = {
+SAFETENSORS = {
     "bool": "BOOL",
     "uint8": "U8",
     "uint16": "U16",
@@ -43,6 +43,7 @@ _SAFETENSORS = {
     "float8_e5m2": "F8_E5M2",
     "float8_e8m0fnu": "F8_E8M0",
 }
+"""What the safetensors format calls our dtypes."""
 
 MAX_DIMS = 64
 MAX_BYTES = 1 << 46
@@ -58,7 +59,7 @@ def header_agrees(dtype: str, shape: tuple[int, ...], header: tuple[str, list[in
     size = math.prod(shape) * DTYPES[dtype].itemsize
     if header[0] == "U8" and math.prod(header[1]) == size:
         return True
-    return header == (_SAFETENSORS.get(dtype), list(shape))
+    return header == (SAFETENSORS.get(dtype), list(shape))
 
 
 def parse_shape(text: str) -> tuple[int, ...]:

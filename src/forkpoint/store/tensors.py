@@ -26,16 +26,20 @@ _MAX_HEADER = 100_000_000  # the format's own limit
 _DAMAGED = "The file is damaged. Record it again with tensors kept."
 
 
-class _Entry(msgspec.Struct):
+class Entry(msgspec.Struct):
+    """One tensor of a safetensors header; offsets count from the end of the header."""
+
     dtype: str
     shape: list[int]
     data_offsets: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class _Header:
+class Header:
+    """A safetensors header: where the data begins, and the tensors by name."""
+
     data: int
-    entries: dict[str, _Entry]
+    entries: dict[str, Entry]
 
 
 @dataclass(slots=True)
@@ -43,7 +47,7 @@ class Shards:
     """The shards of one recording; each header is checked and read once."""
 
     folder: Path
-    _headers: dict[str, _Header] = field(default_factory=dict)
+    _headers: dict[str, Header] = field(default_factory=dict)
 
     def load(self, tensor: TensorRow, file: str, key: str) -> NDArray[np.generic]:
         """Read one tensor as a new array of its own dtype and shape.
@@ -53,7 +57,7 @@ class Shards:
         """
         path = self._path(file)
         if file not in self._headers:
-            self._headers[file] = _read_header(path)
+            self._headers[file] = read_header(path)
         header = self._headers[file]
         if key not in header.entries:
             raise RecordingError(f"{path} holds no tensor {key[:80]!r}", hint=_DAMAGED)
@@ -79,8 +83,11 @@ class Shards:
         return self.folder / file
 
 
-def _read_header(path: Path) -> _Header:
-    """The entries of a shard, each checked to lie inside the file."""
+def read_header(path: Path) -> Header:
+    """The header of a safetensors file, each entry checked to lie inside the file.
+
+    Raises `RecordingError` where the file is not one, was cut off, or points outside itself.
+    """
     size = regular_file_size(path)
     try:
         with path.open("rb") as stream:
@@ -88,7 +95,7 @@ def _read_header(path: Path) -> _Header:
             text = stream.read(min(length, _MAX_HEADER))
         raw = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
         raw.pop("__metadata__", None)
-        entries = {key: msgspec.json.decode(entry, type=_Entry) for key, entry in raw.items()}
+        entries = {key: msgspec.json.decode(entry, type=Entry) for key, entry in raw.items()}
     except (msgspec.MsgspecError, OSError, ValueError, RecursionError) as error:
         raise RecordingError(f"{path} is not a safetensors file: {error}", hint=_DAMAGED) from error
     data = _LENGTH_BYTES + length
@@ -100,10 +107,10 @@ def _read_header(path: Path) -> _Header:
                 f"{start} to {end} of {size - data} bytes",
                 hint=_DAMAGED,
             )
-    return _Header(data, entries)
+    return Header(data, entries)
 
 
-def _checked_size(path: Path, tensor: TensorRow, key: str, entry: _Entry) -> int:
+def _checked_size(path: Path, tensor: TensorRow, key: str, entry: Entry) -> int:
     start, end = entry.data_offsets
     size = tensor.nbytes
     assert size is not None  # `Recording.load` refuses other dtypes before

@@ -1,0 +1,23 @@
+"""Comparing the files that two runs wrote: arrays, documents, text and rankings."""
+
+from forkpoint.artifacts.arrays import Stored, compare_named, compare_stored, measured
+from forkpoint.artifacts.comparer import Comparer, Context, File, Found, Refused
+from forkpoint.artifacts.quality import read_relevance
+from forkpoint.artifacts.rankings import Ranked, compare_rankings
+from forkpoint.artifacts.tree import compare_trees
+
+__all__ = [
+    "Comparer",
+    "Context",
+    "File",
+    "Found",
+    "Ranked",
+    "Refused",
+    "Stored",
+    "compare_named",
+    "compare_rankings",
+    "compare_stored",
+    "compare_trees",
+    "measured",
+    "read_relevance",
+]

@@ -1,0 +1,114 @@
+"""What a format's comparer is: how it is chosen, what it is given, what it finds.
+
+A package adds a format by an entry point in the group ``forkpoint.artifacts`` that names a
+class whose objects are a `Comparer`, made without arguments. The first one that recognises a
+file is used: those of other packages, by the entry points' names, before forkpoint's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import IO, Literal, Protocol
+
+from forkpoint.errors import ForkpointError
+from forkpoint.model import Metrics, RankingMetrics, Tolerance, Verdict
+
+GROUP = "forkpoint.artifacts"
+HEAD = 4096
+"""Bytes of a file that a comparer sees before it says whether the format is its own."""
+
+
+class Refused(ForkpointError):
+    """A file is damaged, too large to take apart, or unsafe; the message says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One regular file: ``name`` as the run wrote it, ``path`` where it really is."""
+
+    name: str
+    path: Path
+    size: int
+    head: bytes
+
+    @property
+    def suffix(self) -> str:
+        """The suffix in lower case, with its dot."""
+        return Path(self.name).suffix.lower()
+
+    def open(self) -> IO[bytes]:
+        """The file from its start, unbuffered: comparers read large blocks."""
+        return self.path.open("rb", buffering=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What was found of one file, or of one named ``part`` of it.
+
+    ``elements`` is the number of values compared and ``changed_fraction`` the share of them
+    that changed; ``where`` names the first few, and ``side`` is set where only one run has
+    the part.
+    """
+
+    verdict: Verdict
+    summary: str
+    part: str = ""
+    metrics: Metrics | None = None
+    elements: int | None = None
+    changed_fraction: float | None = None
+    where: tuple[str, ...] = ()
+    side: Literal["baseline", "candidate"] | None = None
+    ranking: RankingMetrics | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What comparers share: the tolerance, and relevance judgements where there are any.
+
+    ``relevance`` maps a query to its documents' grades.
+    """
+
+    tolerance: Tolerance
+    relevance: dict[str, dict[str, int]] | None = None
+
+
+class Comparer(Protocol):
+    """Compares two files of one format."""
+
+    @property
+    def kind(self) -> str:
+        """The format's short name, as results show it: ``npy``."""
+
+    def recognises(self, file: File, /) -> bool:
+        """Whether a file is of this format, by its first bytes and its name."""
+
+    def compare(self, baseline: File, candidate: File, context: Context, /) -> Iterator[Found]:
+        """Compare two files whose bytes differ, in bounded memory.
+
+        Raises `Refused` where a file is damaged or unsafe.
+        """
+
+
+@cache
+def registered() -> tuple[Comparer, ...]:
+    """The comparers of other packages, by the names of their entry points.
+
+    Raises `Refused` where one cannot be loaded.
+    """
+    found = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+    return tuple(_load(one)() for one in found)
+
+
+def _load(entry: EntryPoint) -> Callable[[], Comparer]:
+    try:
+        loaded: Callable[[], Comparer] = entry.load()
+    except (ImportError, AttributeError) as error:
+        raise Refused(
+            f"The comparer {entry.name!r} ({entry.value}) cannot be loaded: {error}.",
+            hint="It comes from another package: update or remove that package.",
+        ) from error
+    return loaded

@@ -1,0 +1,123 @@
+"""numpy's ``.npy`` files, and the ``.npz`` archives that hold them."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import IO
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from forkpoint.artifacts.arrays import Stored, compare_named, compare_stored
+from forkpoint.artifacts.comparer import Context, File, Found, Refused
+
+MAX_UNPACKED = 4 << 30
+MAX_RATIO = 100
+"""An archive may claim 4 GiB, or a hundred times its own size: more is taken for a bomb."""
+
+MAX_MEMBERS = 100_000
+_MAGIC = b"\x93NUMPY"
+_MAX_HEADER = 64 * 1024
+_HINT = "Write the file again; if it came from elsewhere, do not trust it."
+
+
+class Npy:
+    """One array without pickled objects."""
+
+    kind = "npy"
+
+    def recognises(self, file: File) -> bool:
+        """By the magic bytes."""
+        return file.head.startswith(_MAGIC)
+
+    def compare(self, baseline: File, candidate: File, context: Context) -> Iterator[Found]:
+        """The array of each file, element by element."""
+        one, two = (_stored(file.open, file.size) for file in (baseline, candidate))
+        yield compare_stored("", one, two, context)
+
+
+class Npz:
+    """Named arrays in a zip archive, unpacked block by block in memory and never to disk."""
+
+    kind = "npz"
+
+    def recognises(self, file: File) -> bool:
+        """A zip archive that is called ``.npz``, or begins with an array."""
+        return file.head.startswith(b"PK\x03\x04") and (
+            file.suffix == ".npz" or b".npy" in file.head[:256]
+        )
+
+    def compare(self, baseline: File, candidate: File, context: Context) -> Iterator[Found]:
+        """Arrays by name; times and compression of the archive do not matter."""
+        try:
+            with _archive(baseline) as one, _archive(candidate) as two:
+                yield from compare_named(_members(one), _members(two), context)
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+            raise Refused(f"The archive is damaged or encrypted: {error}.", hint=_HINT) from error
+
+
+def _archive(file: File) -> zipfile.ZipFile:
+    archive = zipfile.ZipFile(file.path)
+    members = archive.infolist()
+    claimed = sum(member.file_size for member in members)
+    limit = max(MAX_UNPACKED, MAX_RATIO * file.size)
+    if len(members) > MAX_MEMBERS or claimed > limit:
+        archive.close()
+        raise Refused(
+            f"The archive claims {len(members):,} members and {claimed:,} bytes out of "
+            f"{file.size:,}: it looks like a zip bomb and was not unpacked.",
+            hint="If it is yours, save it without compression (numpy.savez).",
+        )
+    return archive
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, Stored]:
+    return {
+        member.filename.removesuffix(".npy"): _stored(
+            partial(archive.open, member), member.file_size
+        )
+        for member in archive.infolist()
+        if not member.is_dir()
+    }
+
+
+def _stored(open_at_start: Callable[[], IO[bytes]], size: int) -> Stored:
+    """The array behind a header that is checked against the file's size."""
+    try:
+        with open_at_start() as stream:
+            shape, fortran, dtype = _read_header(stream)
+            offset = stream.tell()
+    except (ValueError, SyntaxError, OverflowError, RecursionError, TypeError) as error:
+        raise Refused(f"The header of the array is wrong: {error}.", hint=_HINT) from error
+    if dtype.hasobject:
+        raise Refused(
+            "The array holds Python objects, which only unpickling can read; that could run code.",
+            hint="Save it with a number type, or as JSON.",
+        )
+    if any(length < 0 for length in shape) or math.prod(shape) * dtype.itemsize != size - offset:
+        raise Refused(
+            f"The header claims {dtype}{list(shape)}, but {size - offset:,} bytes follow it.",
+            hint=_HINT,
+        )
+    return Stored(dtype, shape, partial(_at, open_at_start, offset), fortran and len(shape) > 1)
+
+
+def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
+    version = npy_format.read_magic(stream)
+    read = {
+        (1, 0): npy_format.read_array_header_1_0,
+        (2, 0): npy_format.read_array_header_2_0,
+    }.get(version)
+    if read is None:
+        raise ValueError(f"version {version} of the format is not known here")
+    shape, fortran, dtype = read(stream, max_header_size=_MAX_HEADER)
+    return shape, fortran, dtype
+
+
+def _at(open_at_start: Callable[[], IO[bytes]], offset: int) -> IO[bytes]:
+    stream = open_at_start()
+    stream.seek(offset)
+    return stream

@@ -1,0 +1,59 @@
+"""The report on two folders of files: for the terminal and as Markdown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from forkpoint.model import Artifact, ArtifactComparison, Verdict
+from forkpoint.report import words
+from forkpoint.report.markdown import escape, markdown_table
+from forkpoint.report.terminal import plain_table
+
+_COLUMNS = ("file", "verdict", "what differs", "first")
+
+
+def artifact_sentence(artifacts: Sequence[Artifact]) -> str:
+    """How many files there are, by verdict."""
+    whole = [artifact for artifact in artifacts if not artifact.part]
+    counts = Counter(artifact.verdict for artifact in whole)
+    listed = ", ".join(
+        f"{counts[verdict]:,} {words.VERDICTS[verdict]}" for verdict in Verdict if counts[verdict]
+    )
+    return f"{words.counted(len(whole), 'file')}: {listed}."
+
+
+def artifact_rows(artifacts: Sequence[Artifact]) -> list[tuple[str, ...]]:
+    """What differs, as cells: file, verdict, what, where first."""
+    return [
+        (
+            f"{one.path}: {one.part}" if one.part else one.path,
+            words.VERDICTS[one.verdict],
+            one.summary,
+            one.where[0] if one.where else "",
+        )
+        for one in artifacts
+        if one.verdict is not Verdict.IDENTICAL
+    ]
+
+
+def render_artifacts(result: ArtifactComparison, console: Console) -> None:
+    """Print the verdict, then the files that differ."""
+    verdict = words.VERDICTS[result.verdict]
+    sentence = words.plain(artifact_sentence(result.artifacts))
+    console.print(Text.assemble((f"{verdict}: ", "bold"), (sentence, "bold")))
+    rows = artifact_rows(result.artifacts)
+    if rows:
+        console.print()
+        console.print(plain_table("Files that differ", _COLUMNS, rows))
+
+
+def artifacts_to_markdown(result: ArtifactComparison) -> str:
+    """The same for an issue tracker."""
+    sentence = f"{words.VERDICTS[result.verdict]}: {artifact_sentence(result.artifacts)}"
+    table = markdown_table("Files that differ", _COLUMNS, artifact_rows(result.artifacts))
+    parts = (f"### forkpoint: {escape(sentence)}", table)
+    return "\n\n".join(part for part in parts if part) + "\n"
