@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
@@ -9,7 +12,9 @@ from forkpoint.api._options import read_tolerance
 from forkpoint.artifacts import Context, compare_trees, read_relevance
 from forkpoint.compare import worst
 from forkpoint.errors import UsageError
-from forkpoint.model import ArtifactComparison, Tolerance, Verdict
+from forkpoint.host import unwritable
+from forkpoint.model import Artifact, ArtifactComparison, Comparison, Tolerance, Verdict
+from forkpoint.report import artifact_sentence
 
 
 def diff_artifacts(
@@ -37,4 +42,67 @@ def diff_artifacts(
         candidate=str(two),
         tolerance=limits,
         artifacts=artifacts,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """Takes what each run writes to ``path`` out of the way of the next one.
+
+    Every run finds nothing there, as the first did; what the recorded runs wrote is kept in
+    ``folder/NAME``, and what later runs of the same script wrote is removed.
+    """
+
+    path: Path
+    folder: Path
+
+    def require_nothing_there(self) -> None:
+        """Raise `UsageError` where something is there before any run: whose would it be?"""
+        if os.path.lexists(self.path):
+            raise UsageError(
+                f"{self.path} is there already, so what the runs write could not be told apart.",
+                hint="Move it away, or let the script write elsewhere, and try again.",
+            )
+
+    def take(self, name: str, *, keep: bool) -> None:
+        """Keep or remove what the run in environment ``name`` wrote."""
+        if not os.path.lexists(self.path):
+            return
+        try:
+            if keep:
+                target = self.folder / name
+                target.mkdir(parents=True, exist_ok=True)
+                shutil.move(self.path, target / self.path.name)
+            elif self.path.is_dir() and not self.path.is_symlink():
+                shutil.rmtree(self.path)
+            else:
+                self.path.unlink()
+        except (OSError, shutil.Error) as error:
+            reason = error if isinstance(error, OSError) else OSError(str(error))
+            raise unwritable("The files of a run", self.folder, reason) from error
+
+    def compare(self, names: tuple[str, str], tolerance: Tolerance) -> tuple[Artifact, ...]:
+        """Compare what the two recorded runs wrote."""
+        folders = [self.folder / name for name in names]
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        found = compare_trees(folders[0], folders[1], Context(tolerance=tolerance))
+        nothing = Artifact(
+            path=self.path.name,
+            kind="none",
+            verdict=Verdict.NOT_COMPARABLE,
+            summary=f"neither run wrote a file at {self.path}",
+        )
+        return found or (nothing,)
+
+
+def with_artifacts(comparison: Comparison, artifacts: tuple[Artifact, ...]) -> Comparison:
+    """The comparison with its files; its verdict is the worst of steps and files."""
+    verdicts = (comparison.verdict, *(artifact.verdict for artifact in artifacts))
+    reason = f"The runs wrote {artifact_sentence(artifacts)}"
+    return replace(
+        comparison,
+        artifacts=artifacts,
+        verdict=worst(verdicts) or comparison.verdict,
+        reasons=(*comparison.reasons, reason),
     )

@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from forkpoint.api._artifacts import Collector, with_artifacts
 from forkpoint.api._options import Observer, Options, read_tolerance
 from forkpoint.api._record import Script, as_workload, nothing_recorded
 from forkpoint.api._refine import both_neutral, refine, unrepeatable
@@ -96,10 +97,22 @@ def run_comparison(
         runner = Runner(options, observer or Observer(), cache)
         baseline, candidate = runner.build(asked)
         results = Results.create(options.out, workload, force=options.force)
-        work = _Work(runner, workload, results, (baseline, candidate), reproduce)
+        collector = _collector(workload, options, results)
+        work = _Work(runner, workload, results, (baseline, candidate), reproduce, collector)
         finished = work.finish()
+    if collector is not None:
+        found = collector.compare((baseline.name, candidate.name), work.tolerance)
+        finished = replace(finished, comparison=with_artifacts(finished.comparison, found))
     results.comparison.write_bytes(to_json(finished.comparison))
     return finished
+
+
+def _collector(workload: Workload, options: Options, results: Results) -> Collector | None:
+    if options.artifacts is None:
+        return None
+    collector = Collector(workload.cwd.absolute() / options.artifacts, results.artifacts)
+    collector.require_nothing_there()
+    return collector
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +124,7 @@ class _Work:
     results: Results
     environments: tuple[Environment, Environment]
     reproduce: str
+    collector: Collector | None = None
 
     @property
     def options(self) -> Options:
@@ -252,9 +266,12 @@ class _Work:
     def _run(self, environment: Environment, job: Job, suffix: str, purpose: str) -> JobResult:
         recording = self.results.recording(environment.name, suffix)
         logs = self.results.logs(environment.name, suffix)
-        return self.runner.run(
+        result = self.runner.run(
             environment, replace(job, recording=recording), logs=logs, purpose=purpose
         )
+        if self.collector is not None:
+            self.collector.take(environment.name, keep=not suffix)
+        return result
 
     def _diff(self, suffix: str) -> Comparison:
         one, two = self.environments

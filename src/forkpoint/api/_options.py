@@ -25,6 +25,8 @@ class Options:
     `Tolerance`. ``timeout`` is in seconds for each run of the script; ``max_storage`` is the
     bytes of tensors to keep, ``max_cache`` the bytes of built environments to keep.
     ``jobs=2`` runs both environments at once: faster, and threads and memory are then shared.
+    ``artifacts`` is a file or folder that the script writes, to be compared, too; relative to
+    the folder in which the script runs.
     ``watch`` names functions whose calls are recorded, too: ``package.module:function``.
     ``out`` is the folder for all results, new or empty; with ``force`` it may hold older ones.
     """
@@ -40,6 +42,7 @@ class Options:
     out: Path | None = None
     force: bool = False
     watch: tuple[str, ...] = ()
+    artifacts: Path | None = None
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for a value that cannot be."""
@@ -52,6 +55,11 @@ class Options:
             )
         if self.max_storage < 0:
             raise UsageError("A storage limit is 0 or more bytes.", hint="For example 2GB.")
+        if self.artifacts is not None and self.jobs > 1:
+            raise UsageError(
+                f"Two runs at once would both write {self.artifacts}.",
+                hint="Leave --jobs away where --artifacts is given.",
+            )
         for name in self.watch:
             _require_name(name)
         read_tolerance(self.tolerance)

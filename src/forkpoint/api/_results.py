@@ -16,7 +16,9 @@ from forkpoint.host import Workload, unwritable
 
 FORMAT = "forkpoint.results/1"
 PARENT = "forkpoint-results"
-OWN_NAMES = frozenset({"results.json", "comparison.json", "report.html", "recordings", "logs"})
+OWN_NAMES = frozenset(
+    {"results.json", "comparison.json", "report.html", "recordings", "logs", "artifacts"}
+)
 
 
 class _Marker(msgspec.Struct):
@@ -56,6 +58,11 @@ class Results:
     def logs(self, name: str, suffix: str = "") -> Path:
         """Where the output of that run goes."""
         return self.folder / "logs" / f"{name}{suffix}"
+
+    @property
+    def artifacts(self) -> Path:
+        """Where the files that the script wrote go, in a folder for each environment."""
+        return self.folder / "artifacts"
 
     @property
     def comparison(self) -> Path:

@@ -153,6 +153,7 @@ def options(chosen: Chosen, config: Config) -> Options:
         jobs=chosen.get("jobs") or defaults.jobs,
         out=chosen["out"],
         force=chosen["force"],
+        artifacts=chosen.get("artifacts"),
         watch=tuple(dict.fromkeys((*config.watch, *chosen.get("watch", ())))),
     )
 

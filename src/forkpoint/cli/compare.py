@@ -55,6 +55,12 @@ _OUTPUT_VALUES = {"--out", "--html", "--format"}
     help="2 runs both environments at once: faster, but they share cores and memory.",
 )
 @click.option(
+    "--artifacts",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="A file or folder that the script writes: compare what the two runs wrote, too.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     help="Folder for everything made.  [default: forkpoint-results/SCRIPT-TIME]",

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+from forkpoint import api
+from forkpoint.api._artifacts import Collector
+from forkpoint.compare import PRESETS
+from forkpoint.errors import UsageError
+from forkpoint.model import Verdict
+from forkpoint.report import artifacts_to_json
+from forkpoint.report.schema import ARTIFACTS_FILE_NAME, artifacts_schema_text, shipped_schema
+
+
+@pytest.fixture
+def collector(tmp_path: Path) -> Collector:
+    return Collector(tmp_path / "out", tmp_path / "results")
+
+
+def write(path: Path, value: float) -> None:
+    path.mkdir()
+    np.save(path / "x.npy", np.full(4, value, dtype=np.float32))
+
+
+def test_each_run_finds_nothing_and_the_recorded_runs_are_kept(collector: Collector) -> None:
+    for name, value, keep in (("a", 1.0, True), ("b", 2.0, True), ("a", 9.0, False)):
+        collector.require_nothing_there()
+        write(collector.path, value)
+        collector.take(name, keep=keep)
+    assert not collector.path.exists()
+    (found,) = collector.compare(("a", "b"), PRESETS["torch"])
+    assert (found.path, found.verdict) == ("out/x.npy", Verdict.DIVERGENT)
+    assert found.metrics is not None
+    assert found.metrics.max_abs == 1.0
+
+
+def test_what_was_there_before_is_not_touched(collector: Collector) -> None:
+    write(collector.path, 1.0)
+    with pytest.raises(UsageError, match="there already"):
+        collector.require_nothing_there()
+    assert (collector.path / "x.npy").exists()
+
+
+def test_runs_that_write_nothing_are_not_called_identical(collector: Collector) -> None:
+    collector.take("a", keep=True)
+    (found,) = collector.compare(("a", "b"), PRESETS["torch"])
+    assert found.verdict is Verdict.NOT_COMPARABLE
+
+
+def test_two_runs_at_once_cannot_share_a_place() -> None:
+    with pytest.raises(UsageError, match="at once"):
+        api.Options(artifacts=Path("out"), jobs=2)
+
+
+def test_the_result_follows_the_schema_that_ships(tmp_path: Path) -> None:
+    for name, value in (("a", 1.0), ("b", 1.5)):
+        write(tmp_path / name, value)
+        (tmp_path / name / "t.run").write_text(f"q Q0 d{name} 1 {value} t\n")
+    result = api.diff_artifacts(tmp_path / "a", tmp_path / "b")
+    schema = json.loads(shipped_schema(ARTIFACTS_FILE_NAME))
+    jsonschema.validate(json.loads(artifacts_to_json(result)), schema)
+    assert shipped_schema(ARTIFACTS_FILE_NAME) == artifacts_schema_text()
+    assert result.verdict is Verdict.DIVERGENT
+
+
+def test_empty_folders_are_no_result(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no files"):
+        api.diff_artifacts(tmp_path, tmp_path)
