@@ -8,6 +8,7 @@ import sys
 import numpy_or_none
 import torch
 
+from forkpoint_worker.session import record_model
 from support import Recorded, digest, recording, small_net
 
 MODULE = """
@@ -167,3 +168,17 @@ def test_a_result_written_to_later_stays_what_it_was(tmp):
     first, second = calls(Recorded(tmp))
     assert first.outputs[0]["digest"] == digest(torch.full((3,), 2.0))
     assert second.inputs[0]["digest"] == digest(torch.full((3,), 3.0))
+
+
+def test_a_module_recorded_in_this_process(tmp):
+    name = module(tmp, "notebook")
+    import notebook
+
+    net = small_net()
+    folder = os.path.join(tmp, "rec")
+    with record_model(net, folder, watch=[name + ":scale"]), torch.no_grad():
+        notebook.scale(net(torch.randn(2, 6)))
+    (call,) = calls(Recorded(tmp))
+    assert (call.step, call.inside) == (0, 0)
+    assert notebook.scale.__module__ == name
+    assert not hasattr(notebook.scale, "__wrapped__")
