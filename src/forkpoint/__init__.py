@@ -7,7 +7,7 @@ with forkpoint.record(model, "rec-a"):
 comparison = forkpoint.diff("rec-a", "rec-b")
 """
 
-from forkpoint.api import Observer, Options, compare, diff, record
+from forkpoint.api import Observer, Options, compare, diff, diff_artifacts, record
 from forkpoint.errors import (
     EnvironmentFailed,
     ForkpointError,
@@ -40,5 +40,6 @@ __all__ = [
     "WorkerTimeout",
     "compare",
     "diff",
+    "diff_artifacts",
     "record",
 ]

@@ -203,9 +203,6 @@ def _summary(ranking: RankingMetrics) -> str:
         text += f"; {ranking.flips:,} flips ({ranking.ties:,} ties, {ranking.near_ties:,} near)"
     if ranking.unpaired_queries:
         text += f"; {ranking.unpaired_queries:,} queries in one file only"
-    for one in ranking.quality:
-        p = "" if one.p_value is None else f" (p = {one.p_value:.2g})"
-        text += f"; {one.measure} {one.baseline:.4f} and {one.candidate:.4f}{p}"
     return text
 
 

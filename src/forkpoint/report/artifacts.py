@@ -27,16 +27,27 @@ def artifact_sentence(artifacts: Sequence[Artifact]) -> str:
 
 
 def artifact_rows(artifacts: Sequence[Artifact]) -> list[tuple[str, ...]]:
-    """What differs, as cells: file, verdict, what, where first."""
+    """What differs, as cells: file, verdict, what, where first; quality by its measures."""
+    rows: list[tuple[str, ...]] = []
+    for one in artifacts:
+        if one.verdict is not Verdict.IDENTICAL:
+            name = f"{one.path}: {one.part}" if one.part else one.path
+            where = one.where[0] if one.where else ""
+            rows.append((name, words.VERDICTS[one.verdict], one.summary, where))
+        rows += _quality_rows(one)
+    return rows
+
+
+def _quality_rows(artifact: Artifact) -> list[tuple[str, ...]]:
     return [
         (
-            f"{one.path}: {one.part}" if one.part else one.path,
-            words.VERDICTS[one.verdict],
-            one.summary,
-            one.where[0] if one.where else "",
+            f"{artifact.path}: {found.measure}",
+            "",
+            f"{found.baseline:.4f} and {found.candidate:.4f}"
+            + ("" if found.p_value is None else f" (p = {found.p_value:.2g})"),
+            f"{found.better:,} better, {found.worse:,} worse",
         )
-        for one in artifacts
-        if one.verdict is not Verdict.IDENTICAL
+        for found in (artifact.ranking.quality if artifact.ranking else ())
     ]
 
 

@@ -1,0 +1,82 @@
+"""How fast folders of arrays are compared, and in how much memory.
+
+    python benchmarks/bench_artifacts.py --size 2GB
+
+Writes two folders of that size each, reads them once so that they come from memory, and
+compares them in a process of its own: equal files, a fifth of the values changed, all changed.
+Speed counts the bytes of one folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from forkpoint.environments import parse_size
+
+FILE = 256 << 20
+WORKER = """
+import sys, time
+from forkpoint import api
+start = time.perf_counter()
+result = api.diff_artifacts(sys.argv[1], sys.argv[2])
+seconds = time.perf_counter() - start
+# not ru_maxrss: that begins with what the parent had when it forked
+status = open("/proc/self/status").read()
+peak = int(status.partition("VmHWM:")[2].split()[0]) * 1024
+print(result.verdict, seconds, peak)
+"""
+
+
+def main() -> None:
+    """Print one line for each case."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=parse_size, default=2 * 10**9)
+    parser.add_argument("--folder", type=Path, help="where the files go for the time")
+    chosen = parser.parse_args()
+    for dtype, changed in (("float32", 0.0), ("float32", 0.2), ("float32", 1.0), ("uint8", 0.02)):
+        with tempfile.TemporaryDirectory(dir=chosen.folder) as place:
+            measure(Path(place), chosen.size, dtype, changed)
+
+
+def measure(place: Path, size: int, dtype: str, changed: float) -> None:
+    """Write, compare and print one case."""
+    files = max(1, size // FILE)
+    write(place, files, dtype, changed)
+    argv = [sys.executable, "-c", WORKER, str(place / "a"), str(place / "b")]
+    for folder in "ab":
+        for path in (place / folder).iterdir():
+            path.read_bytes()
+    verdict, seconds, peak = subprocess.check_output(argv, text=True).split()
+    speed = files * FILE / 1e6 / float(seconds)
+    print(
+        f"{dtype:8} {changed:4.0%} changed  {files * FILE / 1e9:.2f} GB a side  {verdict:16} "
+        f"{speed:6.0f} MB/s  peak {int(peak) / 1e6:.0f} MB",
+        flush=True,
+    )
+
+
+def write(place: Path, files: int, dtype: str, changed: float) -> None:
+    """The same random file under several names, and its neighbour with other bits."""
+    rng = np.random.default_rng(0)
+    items = FILE // np.dtype(dtype).itemsize
+    one = (
+        rng.standard_normal(items) if dtype == "float32" else rng.integers(0, 256, items)
+    ).astype(dtype)
+    two = one.copy()
+    two.view(f"u{two.itemsize}")[rng.random(items) < changed] ^= 1
+    for name, array in (("a", one), ("b", two)):
+        (place / name).mkdir()
+        np.save(place / name / "0.npy", array)
+        for number in range(1, files):
+            shutil.copyfile(place / name / "0.npy", place / name / f"{number}.npy")
+
+
+if __name__ == "__main__":
+    main()
