@@ -4,21 +4,26 @@ from collections.abc import Sequence
 
 from forkpoint.api._artifacts import diff_artifacts
 from forkpoint.api._compare import Finished, compare, diff, run_comparison
+from forkpoint.api._history import PYTHON, Range, bisect, history
 from forkpoint.api._options import Observer, Options
 from forkpoint.api._record import record
 from forkpoint.api._runner import Asked, Environments, Runner
 from forkpoint.environments import Environment, EnvironmentCache
 
 __all__ = [
+    "PYTHON",
     "Asked",
     "Environments",
     "Finished",
     "Observer",
     "Options",
+    "Range",
+    "bisect",
     "build_environments",
     "compare",
     "diff",
     "diff_artifacts",
+    "history",
     "record",
     "run_comparison",
 ]

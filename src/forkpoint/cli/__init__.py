@@ -11,11 +11,13 @@ from typing import NoReturn
 import click
 
 from forkpoint.cli._errors import guarded
+from forkpoint.cli.bisect import bisect
 from forkpoint.cli.compare import compare
 from forkpoint.cli.demo import demo
 from forkpoint.cli.diff import diff
 from forkpoint.cli.doctor import doctor
 from forkpoint.cli.env import env
+from forkpoint.cli.history import history
 from forkpoint.cli.record import record
 from forkpoint.cli.report import report
 
@@ -37,7 +39,7 @@ def forkpoint() -> None:
     """
 
 
-for _verb in (demo, compare, record, diff, report, env, doctor):
+for _verb in (demo, compare, record, diff, bisect, history, report, env, doctor):
     forkpoint.add_command(_verb)
 
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from forkpoint.report.artifacts import (
-    artifact_rows,
-    artifact_sentence,
-    artifacts_to_markdown,
-    render_artifacts,
-)
+from forkpoint.report.artifacts import artifacts_to_markdown, render_artifacts
+from forkpoint.report.files import artifact_rows, artifact_sentence
 from forkpoint.report.html import write_html
 from forkpoint.report.json import artifacts_to_json, from_json, json_schema, to_json
 from forkpoint.report.markdown import to_markdown

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from forkpoint.model import Comparison
 from forkpoint.report import words
+from forkpoint.report.files import COLUMNS, artifact_rows
 from forkpoint.report.summary import (
     fork_groups,
     headline,
@@ -67,6 +68,7 @@ def _tables(comparison: Comparison) -> Iterator[str]:
             for entry in comparison.environment
         ],
     )
+    yield markdown_table("Files that differ", COLUMNS, artifact_rows(comparison.artifacts))
     yield markdown_table(
         "Ran, and could not be seen",
         ("environment", "what", "detail", "times"),

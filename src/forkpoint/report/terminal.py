@@ -16,6 +16,7 @@ from rich.text import Text
 
 from forkpoint.model import Comparison, Coverage, ShapeRow, Side, Step, Verdict
 from forkpoint.report import words
+from forkpoint.report.files import COLUMNS, artifact_rows
 from forkpoint.report.summary import (
     ForkGroup,
     fork_groups,
@@ -197,12 +198,9 @@ def _diagnosis_tables(comparison: Comparison) -> Iterable[Table]:
             ("function", "value", "shape", "difference"),
             watched_rows(comparison.watched),
         )
-    if comparison.artifacts:
-        yield plain_table(
-            "Files that both runs wrote",
-            ("file", "verdict", "what differs"),
-            [(a.path, words.VERDICTS[a.verdict], a.summary) for a in comparison.artifacts],
-        )
+    rows = artifact_rows(comparison.artifacts)
+    if rows:
+        yield plain_table("Files that differ", COLUMNS, rows)
 
 
 def _print_coverage(coverage: Coverage, console: Console) -> None:

@@ -1,0 +1,153 @@
+"""What was measured, kept on disk: nothing is measured twice.
+
+Layout, below the root::
+
+    locks/KEY.json                 the packages that a spec led to
+    MACHINE/LOCK/AXIS.json         answers by item, of one environment at one axis value
+    MACHINE/LOCK/AXIS.kept/ITEM/   outputs, as long as the next release is to be measured
+    MACHINE/LOCK/AXIS.after-LOCK.json   sizes of the changes since another environment
+
+Each file is written whole or not at all, so a killed run loses the release it was on, no more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from forkpoint.bisect.model import Answer, Size
+from forkpoint.host import unwritable
+
+T = TypeVar("T")
+_VARIABLES = re.compile(
+    r"(OMP|MKL|KMP|ATEN|DNNL|ONEDNN|GOMP|OPENBLAS|CUBLAS|CUDA|NVIDIA_TF32)_?\w*"
+)
+_FORMAT = 1
+
+
+def digest(value: object) -> str:
+    """A short hash over anything that JSON can spell."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def machine() -> dict[str, str]:
+    """What of this machine decides bits: processor, its features, threads, libm, variables."""
+    found = {
+        "processor": _processor("model name") or platform.processor(),
+        "family": " ".join(_processor(key) for key in ("cpu family", "model", "stepping")),
+        "features": _processor("flags"),
+        "processors": str(
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        ),
+        "system": f"{platform.system()} {platform.machine()}",
+        "libc": " ".join(platform.libc_ver()),
+        "gpu": _first_line(Path("/proc/driver/nvidia/version")),
+    }
+    found |= {name: os.environ[name] for name in sorted(os.environ) if _VARIABLES.fullmatch(name)}
+    return {key: text for key, text in found.items() if text}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The results of one environment at one axis value."""
+
+    folder: Path
+    axis: str
+
+    @property
+    def kept(self) -> Path:
+        """Where outputs are kept for the next release."""
+        return self.folder / f"{self.axis}.kept"
+
+    def answers(self) -> dict[str, Answer]:
+        """All answers so far, by item."""
+        return _read(self.folder / f"{self.axis}.json", dict[str, Answer])
+
+    def add(self, answers: Mapping[str, Answer]) -> None:
+        """Keep more answers."""
+        _write(self.folder / f"{self.axis}.json", {**self.answers(), **answers})
+
+    def sizes(self, before: Place) -> dict[str, Size]:
+        """How far items moved since another environment."""
+        return _read(self._after(before), dict[str, Size])
+
+    def add_sizes(self, before: Place, sizes: Mapping[str, Size]) -> None:
+        """Keep more sizes."""
+        _write(self._after(before), {**self.sizes(before), **sizes})
+
+    def forget_outputs(self) -> None:
+        """Remove outputs that nobody will measure against."""
+        shutil.rmtree(self.kept, ignore_errors=True)
+
+    def _after(self, before: Place) -> Path:
+        return self.folder / f"{self.axis}.after-{before.folder.name}.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """All results below ``root``, for the machine that this process runs on."""
+
+    root: Path
+
+    def place(self, lock: Sequence[str], axis: Mapping[str, str]) -> Place:
+        """Where the results of an environment are; ``axis`` are settings at run time."""
+        name = "-".join(f"{key}_{value}" for key, value in sorted(axis.items())) or "default"
+        here = digest({"format": _FORMAT, **machine()})
+        return Place(self.root / here / digest(list(lock)), name)
+
+    def lock(self, key: str) -> tuple[str, ...] | None:
+        """The packages that a spec led to last time, or None."""
+        found = _read(self.root / "locks" / f"{key}.json", dict[str, tuple[str, ...]])
+        return found.get("lock")
+
+    def remember_lock(self, key: str, lock: Sequence[str]) -> None:
+        """Keep the packages that a spec led to."""
+        _write(self.root / "locks" / f"{key}.json", {"lock": tuple(lock)})
+
+
+def _read(path: Path, kind: type[dict[str, T]]) -> dict[str, T]:
+    """What a file holds; an absent or damaged one holds nothing, and is measured again."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return {}
+
+
+def _write(path: Path, value: Any) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".draft-")
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(msgspec.json.encode(value))
+        Path(draft).replace(path)
+    except OSError as error:
+        raise unwritable("Results", path, error) from error
+
+
+def _processor(key: str) -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.split("\t")[0] == key), ""
+    )
+
+
+def _first_line(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").partition("\n")[0]
+    except OSError:
+        return ""

@@ -1,0 +1,93 @@
+"""``forkpoint bisect``: which release changed a result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from packaging.requirements import InvalidRequirement, Requirement
+from rich.console import Console
+
+from forkpoint import api
+from forkpoint.cli._history_options import range_options, read_range, read_subject
+from forkpoint.cli._show import Output, print_bytes
+from forkpoint.errors import UsageError
+from forkpoint.report import history as show
+
+
+@click.command(
+    epilog="""
+    \b
+    Examples:
+      forkpoint bisect --good 'torch==2.0.1' --bad 'torch==2.15.0' encode.py
+      forkpoint bisect --good 'torch==2.7.1' --bad 'torch==2.15.0' --all encode.py
+    """
+)
+@click.option("--good", required=True, metavar="REQ", help="A release before the change.")
+@click.option("--bad", required=True, metavar="REQ", help="A release after the change.")
+@click.option("--package", metavar="NAME", help="The package, where versions stand alone.")
+@click.option(
+    "--all", "every", is_flag=True, help="Look at every release: also changes that were reverted."
+)
+@range_options
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("-m", "module", metavar="MODULE", help="Run a module, as python -m does.")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="SCRIPT|CAPSULE [-- ARGS...]")
+def bisect(**chosen: Any) -> int:
+    """Find the release of a package at which the bits of SCRIPT or CAPSULE change."""
+    output = Output(chosen["form"], None, chosen["quiet"])
+    package, good, bad = _ends(chosen)
+    subject = read_subject(chosen)
+    if chosen["every"]:
+        over = read_range(chosen, f"{package}>={good},<={bad}")
+        with output.watch() as watch:
+            every = api.history(subject, over, observer=watch)
+        if chosen["form"] == "json":
+            print_bytes(show.to_json(every))
+        else:
+            show.render(every, Console())
+        return int(any(change.rows for change in every.changes))
+    with output.watch() as watch:
+        found = api.bisect(subject, good, bad, read_range(chosen, package), observer=watch)
+    if chosen["form"] == "json":
+        print_bytes(show.to_json(found))
+    else:
+        show.render_bisection(found, Console())
+    return 1
+
+
+def _ends(chosen: dict[str, Any]) -> tuple[str, str, str]:
+    """The package and both versions, out of ``torch==2.9.1`` or, with --package, ``2.9.1``."""
+    package, versions = chosen["package"], []
+    for option in ("good", "bad"):
+        text = chosen[option]
+        if "=" not in text and package:
+            versions.append(text)
+            continue
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            requirement = None
+        exact = (
+            [one for one in requirement.specifier if one.operator == "=="] if requirement else []
+        )
+        if requirement is None or len(exact) != 1:
+            raise UsageError(
+                f"--{option} {text!r} does not name one release.",
+                hint=f"Write --{option} 'torch==2.9.1'.",
+            )
+        if package and requirement.name != package:
+            raise UsageError(
+                f"--{option} {text!r} is about another package than {package}.",
+                hint="Bisect one package; hold others with --with.",
+            )
+        package = requirement.name
+        versions.append(exact[0].version)
+    return package, versions[0], versions[1]

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from forkpoint.bisect import list_releases, select
+from forkpoint.errors import EnvironmentFailed, UsageError
+
+from .conftest import make_wheel
+
+
+def test_a_folder_is_an_index(wheels: Path) -> None:
+    make_wheel(wheels, "1.5", "", "cp38-cp38-win32")
+    make_wheel(wheels, "2.0rc1", "")
+    make_wheel(wheels, "1.4+cpu", "")
+    found = list_releases("tinyop")
+    assert list(map(str, found)) == ["1.0", "1.1", "1.2", "1.3", "1.4", "1.5", "2.0rc1"]
+    assert [one.obstacle for one in found if one.obstacle] == [
+        "no wheel for Python 3.11 on this platform"
+    ]
+    assert list(map(str, select(found, ">=1.3"))) == ["1.3", "1.4", "1.5"]
+    assert str(select(found, ">=1.3", prereleases=True)[-1]) == "2.0rc1"
+
+
+def test_a_page_of_links_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "tinyop" / "index.html"
+    page.parent.mkdir()
+    page.write_text(
+        '<a href="tinyop-1.0-py3-none-any.whl#sha256=0" data-yanked="broken">1.0</a>'
+        '<a href="../x/tinyop-1.0.1%2Bcpu-py3-none-any.whl">1.0.1</a>'
+        '<a href="tinyop-1.1.tar.gz" data-requires-python="&gt;=3.13">1.1</a><a href="/">up</a>'
+    )
+    monkeypatch.setenv("UV_DEFAULT_INDEX", f"file://{tmp_path}")
+    monkeypatch.setenv("UV_FIND_LINKS", "")
+    found = list_releases("tinyop")
+    assert [(str(one), one.yanked, one.obstacle) for one in found] == [
+        ("1.0", True, None),
+        ("1.0.1", False, None),
+        ("1.1", False, "it does not run on Python 3.11"),
+    ]
+    assert list(map(str, select(found, newest_patch=True))) == ["1.0.1", "1.1"]
+    assert list(map(str, select(found, "<1.0.1", yanked=True))) == ["1.0"]
+
+
+def test_an_unknown_package_is_said(wheels: Path) -> None:
+    with pytest.raises(UsageError, match="No index has a package 'none-such'"):
+        list_releases("none-such")
+
+
+def test_an_index_out_of_reach_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://name:secret@127.0.0.1:9/simple")
+    with pytest.raises(EnvironmentFailed, match="cannot be asked for releases") as caught:
+        list_releases("tinyop")
+    assert "secret" not in caught.value.message
+
+
+def test_a_specifier_that_is_none_is_said(wheels: Path) -> None:
+    with pytest.raises(UsageError, match="does not say which releases"):
+        select(list_releases("tinyop"), "newest")
