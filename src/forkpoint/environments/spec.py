@@ -253,7 +253,7 @@ def _absolute(text: str, base: Path | None) -> Path:
         # not resolve(): a virtual environment is known by the path of its links, not their target
         path = Path(os.path.normpath((base or Path.cwd()) / Path(text).expanduser()))
         path.exists()
-    except (OSError, RuntimeError) as error:  # a name too long, a folder closed to us, ~nobody
+    except (OSError, RuntimeError, ValueError) as error:  # too long, closed to us, ~nobody, NUL
         raise UsageError(
             f"{text!r} cannot be used as a path: {error}", hint="Write the path out in full."
         ) from None
