@@ -35,13 +35,15 @@ class Options:
     """What a recorder is told besides its plan.
 
     ``max_storage`` is in bytes; ``stop_after`` a number of steps, or None; ``reference`` the
-    recording to compare tensors with; ``only`` the one module whose calls are steps.
+    recording to compare tensors with; ``only`` the one module whose calls are steps;
+    ``substitute`` the ops whose outputs are replaced by those of the reference.
     """
 
     max_storage: int
     stop_after: int | None = None
     reference: Reference | None = None
     only: torch.nn.Module | None = None
+    substitute: tuple[str, ...] = ()
 
 
 class Recorder:
@@ -59,7 +61,7 @@ class Recorder:
         self._thread = self._guard.thread
         self._roots = Roots()
         self._signatures = Signatures()
-        self._ops = OpRecorder(self._guard, self._writer, self._status)
+        self._ops = OpRecorder(self._guard, self._writer, self._status, options.substitute)
         self.calls = CallRecorder(self._guard, self._writer)
         self._original: Callable[..., Any] = torch.nn.Module.__call__
         self._compile: Callable[..., Any] = torch.compile

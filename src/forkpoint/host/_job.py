@@ -58,8 +58,9 @@ class Job:
     """One run of a workload: what to record of it, where, and what to keep.
 
     The fields are those of ``job.json`` in `forkpoint_worker`'s protocol; ``plan``,
-    ``reference`` and ``tolerance`` belong to the second pass. ``steps`` holds half-open
-    ranges, ``max_storage`` is in bytes.
+    ``reference`` and ``tolerance`` belong to the second pass. ``substitute`` names ops whose
+    outputs are replaced by those that ``reference`` kept (`forkpoint_worker`). ``steps`` holds
+    half-open ranges, ``max_storage`` is in bytes.
     """
 
     kind: Literal["record", "fingerprint"] = "record"
@@ -73,6 +74,7 @@ class Job:
     tolerance: Mapping[str, Any] = field(default_factory=lambda: dict(NO_TENSORS))
     stop_after: int | None = None
     watch: tuple[str, ...] = ()
+    substitute: tuple[str, ...] = ()
     store: tuple[str, ...] = ("root",)
 
     def document(self, name: str, settings: Mapping[str, str]) -> dict[str, Any]:
@@ -96,6 +98,7 @@ class Job:
             "tolerance": dict(self.tolerance),
             "stop_after": self.stop_after,
             "watch": list(self.watch),
+            "substitute": {"ops": list(self.substitute)} if self.substitute else None,
             "store": list(self.store),
         }
 
