@@ -48,7 +48,7 @@ Starting
                  later reads the tensor has the reference's content. A call that the reference
                  did not keep is not replaced and counted as uncovered ("not substituted").
 
-Replay (kind "replay")
+Replay (kind "replay"); agreed, and not built yet: neither is the plan's "capsules"
     calls        path of a file of JSON lines, each one CALL; done in this order, one process
     CALL: {"id": text,
            "capsule": folder, or "call": DOCUMENT     what to run (a capsule's document may name
