@@ -12,6 +12,7 @@ from typing import Any, Dict, Mapping, Sequence, Tuple
 import torch
 
 from . import metrics, schema
+from .digest import dtype_name
 
 _QUERY = (
     "SELECT e.kind, m.text, o.text, e.call, v.slot, e.id, t.digest, d.text, s.text, "
@@ -47,6 +48,11 @@ class Kept:
         self._place = place
         self._shards = shards
 
+    def fits(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor has the dtype and shape of this one."""
+        shape = ",".join(map(str, tensor.shape))
+        return (self.dtype, self.shape) == (dtype_name(tensor.dtype), shape)
+
     def tensor(self) -> torch.Tensor:
         """The tensor, on the CPU, mapped from the file (not to be written to)."""
         shape = [int(n) for n in self.shape.split(",")] if self.shape else []
@@ -78,11 +84,9 @@ class Reference:
 
     def measure(self, kept: Kept, name: str, tensor: torch.Tensor) -> str | None:
         """Metrics as JSON text, or None where shapes or dtypes differ or are not numbers."""
-        shape = ",".join(map(str, tensor.shape))
-        dtype = str(tensor.dtype).rpartition(".")[2]
-        if (dtype, shape) != (kept.dtype, kept.shape) or not metrics.measurable(tensor.dtype):
+        if not kept.fits(tensor) or not metrics.measurable(tensor.dtype):
             return None
-        limits = self._by_name.get(name, self._limits.get(dtype))
+        limits = self._by_name.get(name, self._limits.get(kept.dtype))
         return metrics.compare(kept.tensor(), tensor, limits)
 
 

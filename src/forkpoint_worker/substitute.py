@@ -36,7 +36,7 @@ class Substitution:
             if content is None or content.raw is None or not tensor.numel():
                 continue  # a view, noise or uninitialised memory: nothing was computed
             other = kept.get((schema.KIND_OP, event.module, op.name, event.call, slot))
-            if other is None or not _fits(other, tensor):
+            if other is None or not other.fits(tensor) or _overlaps(tensor):
                 self._writer.uncovered.note("not substituted", op.name)
                 continue
             self._replace(tensor, other, written=bool(op.written))
@@ -47,9 +47,6 @@ class Substitution:
         self._writer.fresh(tensor, schema.SOURCE_OP, mutated=written)
 
 
-def _fits(other: Kept, tensor: torch.Tensor) -> bool:
-    """Whether dtype and shape are the reference's, and no element lies upon another."""
-    shape = ",".join(map(str, tensor.shape))
-    dtype = str(tensor.dtype).rpartition(".")[2]
-    overlapping = any(n > 1 and not step for n, step in zip(tensor.shape, tensor.stride()))
-    return (dtype, shape) == (other.dtype, other.shape) and not overlapping
+def _overlaps(tensor: torch.Tensor) -> bool:
+    """Whether an element lies upon another, as in expanded tensors."""
+    return any(n > 1 and not step for n, step in zip(tensor.shape, tensor.stride()))

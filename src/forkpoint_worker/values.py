@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections.abc
 import dataclasses
 import inspect
-from typing import Any, Mapping, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 import torch
 
@@ -49,6 +49,15 @@ class Flat:
         else:
             self.opaque.append(type(value).__name__)
 
+    def add_arguments(
+        self, names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> None:
+        """Take in a call's arguments; ``names`` are those of the positional parameters."""
+        for i, value in enumerate(args):
+            self.add(names[i] if i < len(names) else "args[%d]" % (i - len(names)), value)
+        for name, value in kwargs.items():
+            self.add(name, value)
+
 
 def _text(value: object) -> str:
     text = repr(value)
@@ -74,19 +83,17 @@ class Signatures:
         """A call's arguments, flattened and named."""
         names = self._names.get(type(module))
         if names is None:
-            names = self._names[type(module)] = _positional(module)
+            names = self._names[type(module)] = positional(module.forward)
         flat = Flat()
-        for i, value in enumerate(args):
-            flat.add(names[i] if i < len(names) else "args[%d]" % (i - len(names)), value)
-        for name, value in kwargs.items():
-            flat.add(name, value)
+        flat.add_arguments(names, args, kwargs)
         return flat
 
 
-def _positional(module: torch.nn.Module) -> list[str]:
+def positional(function: Callable[..., Any]) -> list[str]:
+    """Names of the parameters that a function takes by position; none where it does not say."""
     try:
-        parameters = inspect.signature(module.forward).parameters.values()
-    except (TypeError, ValueError):  # a forward written in C, or a scripted one
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # written in C, or scripted
         return []
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return [parameter.name for parameter in parameters if parameter.kind in kinds]

@@ -17,7 +17,7 @@ import torch
 from . import schema
 from ._compat import is_compiling
 from .digest import of_text
-from .values import Flat
+from .values import Flat, positional
 from .writer import Event
 
 if TYPE_CHECKING:
@@ -80,10 +80,7 @@ class CallRecorder:
         event.call = self._counts.get(name, 0)
         self._counts[name] = event.call + 1
         flat = _Values()
-        for i, value in enumerate(args):
-            flat.add(names[i] if i < len(names) else "args[%d]" % (i - len(names)), value)
-        for key, value in kwargs.items():
-            flat.add(key, value)
+        flat.add_arguments(names, args, kwargs)
         event.inputs = self._read(flat)
         return event, _cut(", ".join(flat.plain))
 
@@ -219,7 +216,7 @@ class Functions:
         return ""
 
     def _wrapper(self, watched: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        recorder, names = self._recorder, _positional(function)
+        recorder, names = self._recorder, positional(function)
 
         @functools.wraps(function)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -261,15 +258,6 @@ def _from_numpy(value: Any) -> Any:
         return torch.from_numpy(value.copy())
     except (TypeError, RuntimeError, ValueError):  # a dtype of no tensor, or torch without numpy
         return value
-
-
-def _positional(function: Callable[..., Any]) -> list[str]:
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # written in C
-        return []
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [parameter.name for parameter in parameters if parameter.kind in kinds]
 
 
 def _cut(text: str) -> str:
