@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from forkpoint.bisect.bench import Bench, Ready
-from forkpoint.bisect.matrix import Column, matrix
+from forkpoint.bisect.matrix import Column, axis_name, matrix
 from forkpoint.bisect.model import Answer, History, Size, Tried
 from forkpoint.bisect.releases import Release
 from forkpoint.bisect.results import Place, Results, machine
@@ -218,11 +218,10 @@ class _Run:
         return Column(tried=tried, answers=answers, sizes=sizes)
 
     def _one_axis(self, environment: Environment, axis: Axis, place: Place) -> dict[str, Answer]:
-        where = f"{environment.name} {' '.join(f'{k}={v}' for k, v in axis.items())}".strip()
+        where = f"{environment.name} {axis_name(axis)}".strip()
         self._say(f"{where}: running {self._survey.subject.title}")
-        at_axis = replace(environment, settings={**environment.settings, **axis})
         with tempfile.TemporaryDirectory(prefix="forkpoint-") as control:
-            answers = self._survey.subject.measure(at_axis, place, Path(control))
+            answers = self._survey.subject.measure(_set(environment, axis), place, Path(control))
         place.add(answers)
         return answers
 
@@ -238,8 +237,7 @@ class _Run:
             and before[item].ran
             and before[item].digests != new.digests
         ]
-        axis = self._survey.axes[at]
-        at_axis = replace(environment, settings={**environment.settings, **axis})
+        at_axis = _set(environment, self._survey.axes[at])
         with tempfile.TemporaryDirectory(prefix="forkpoint-") as control:
             pair = (self.places[at], place)
             sizes = self._survey.subject.sizes(at_axis, pair, moved, Path(control))
@@ -254,6 +252,11 @@ class _Run:
             minutes = left * sum(self._spent) / len(self._spent) / 60
             text += f", about {minutes:.0f} min left if the others take as long"
         self._say(text)
+
+
+def _set(environment: Environment, axis: Axis) -> Environment:
+    """The environment with the torch settings of an axis value."""
+    return replace(environment, settings={**environment.settings, **axis})
 
 
 def _outputs(places: tuple[Place, ...]) -> bool:

@@ -31,7 +31,7 @@ def matrix(
     members: list[tuple[int, tuple[str, ...]]] = []
     for at, axis in enumerate(axes):
         for key, items in _grouped(subject, at, columns).items():
-            rows.append(_row(key, _axis(axis), at, items, columns))
+            rows.append(_row(key, axis_name(axis), at, items, columns))
             members.append((at, items))
     changes = _changes(rows, members, columns)
     return History(
@@ -44,7 +44,8 @@ def matrix(
     )
 
 
-def _axis(axis: Mapping[str, str]) -> str:
+def axis_name(axis: Mapping[str, str]) -> str:
+    """``threads=2``; nothing for the axis value that sets nothing."""
     return " ".join(f"{key}={value}" for key, value in axis.items())
 
 

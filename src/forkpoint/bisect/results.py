@@ -18,7 +18,6 @@ import os
 import platform
 import re
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from forkpoint.bisect.model import Answer, Size
+from forkpoint.environments import write_atomically
 from forkpoint.host import unwritable
 
 T = TypeVar("T")
@@ -128,10 +128,7 @@ def _read(path: Path, kind: type[dict[str, T]]) -> dict[str, T]:
 def _write(path: Path, value: Any) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".draft-")
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(msgspec.json.encode(value))
-        Path(draft).replace(path)
+        write_atomically(path, msgspec.json.encode(value))
     except OSError as error:
         raise unwritable("Results", path, error) from error
 

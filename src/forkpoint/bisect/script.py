@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from forkpoint.bisect.model import Answer, Size
@@ -24,18 +24,22 @@ class Script:
 
     workload: Workload
     timeout: float | None = None
+    _name: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Name what the answers of this very script, as it is now, are kept under.
+
+        Rows ask for it item by item, so the script is read here, once.
+        """
+        script = self.workload.script
+        content = script.read_bytes().hex() if script else ""
+        name = digest([self.workload.words(), str(self.workload.cwd), content])
+        object.__setattr__(self, "_name", name)
 
     @property
     def title(self) -> str:
         """The command line of the script."""
         return " ".join(self.workload.words())
-
-    @property
-    def _name(self) -> str:
-        """What the answers of this very script, as it is now, are kept under."""
-        script = self.workload.script
-        content = script.read_bytes().hex() if script else ""
-        return digest([self.workload.words(), str(self.workload.cwd), content])
 
     def complete(self, answers: Mapping[str, Answer]) -> bool:
         """Whether this script was recorded to its end."""

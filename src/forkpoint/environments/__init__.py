@@ -5,7 +5,7 @@ with an interpreter to start, and `EnvironmentCache` holds what was built.
 """
 
 from forkpoint.environments.builder import build, clean_packages
-from forkpoint.environments.cache import CacheEntry, EnvironmentCache
+from forkpoint.environments.cache import CacheEntry, EnvironmentCache, write_atomically
 from forkpoint.environments.config import Config, load_config, parse_size
 from forkpoint.environments.disk import total as disk_usage
 from forkpoint.environments.environment import Environment
@@ -35,4 +35,5 @@ __all__ = [
     "parse_size",
     "parse_spec",
     "with_requirements",
+    "write_atomically",
 ]
