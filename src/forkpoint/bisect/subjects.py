@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from forkpoint import host
 from forkpoint.bisect.catalogue import CatalogueCall
 from forkpoint.bisect.model import Answer, Size
 from forkpoint.bisect.results import Place
 from forkpoint.environments import Environment
+from forkpoint.errors import UsageError
 from forkpoint.host import Call, Replayed
 
 
@@ -127,13 +127,20 @@ def catalogue_subject(calls: Sequence[CatalogueCall]) -> Calls:
     )
 
 
+def needs_replay(what: str) -> UsageError:
+    """The error for what cannot be run as long as workers do not replay single op calls."""
+    return UsageError(
+        f"{what} cannot be run yet: this version has no replay of single op calls.",
+        hint="Name a script instead.",
+    )
+
+
 def _replay(
     environment: Environment, calls: Sequence[Call], *, control: Path
 ) -> dict[str, Replayed]:
-    found: dict[str, Replayed] = host.replay(  # type: ignore[attr-defined]
-        environment, calls, control=control
-    )
-    return found
+    """Run op calls in an environment, logs below ``control``."""
+    del environment, control
+    raise needs_replay(f"{len(calls):,} op calls")
 
 
 def _answer(one: Replayed, again: Replayed | None) -> Answer:

@@ -12,7 +12,6 @@ from forkpoint import api
 from forkpoint.bisect import History
 from forkpoint.cli._history_options import range_options, read_range, read_subject
 from forkpoint.cli._show import Output, print_bytes
-from forkpoint.errors import UsageError
 from forkpoint.report import history as show
 from forkpoint.report.history_page import write_page
 
@@ -21,24 +20,14 @@ from forkpoint.report.history_page import write_page
     epilog="""
     \b
     Examples:
-      forkpoint history --catalogue --releases 'torch>=2.9,<2.12'
+      forkpoint history --releases 'torch>=2.9,<2.12' encode.py
       forkpoint history --releases 'torch>=2.0,<2.16' --newest-patch --max-cache 25GB encode.py
     """
 )
 @click.option(
     "--releases", required=True, metavar="REQ", help="Which releases, as in 'torch>=2.0,<2.16'."
 )
-@click.option("--catalogue", is_flag=True, help="Run the built-in op calls; no script is needed.")
-@click.option(
-    "--inputs",
-    type=click.IntRange(1, 1000),
-    default=4,
-    show_default=True,
-    help="Random inputs for each call of the catalogue.",
-)
-@click.option(
-    "--op", "ops", multiple=True, metavar="WORD", help="Only ops of the catalogue with this word."
-)
+@click.option("--catalogue", is_flag=True, help="The built-in op calls; they cannot be run yet.")
 @range_options
 @click.option(
     "--format",
@@ -64,11 +53,6 @@ def history(**chosen: Any) -> int:
     """
     output = Output(chosen["form"], chosen["html"], chosen["quiet"])
     subject = read_subject(chosen)
-    if chosen["catalogue"] and not chosen["releases"].lower().startswith("torch"):
-        raise UsageError(
-            f"The catalogue is of torch's ops, and --releases asks for {chosen['releases']!r}.",
-            hint="Write --releases 'torch>=2.0,<2.16', or name a script.",
-        )
     with output.watch() as watch:
         found = api.history(subject, read_range(chosen, chosen["releases"]), observer=watch)
     _write(found, chosen)

@@ -1,5 +1,0 @@
-"""Saying why two environments part ways: origins, and experiments that prove or refute."""
-
-from forkpoint.diagnose._case import Bench, Case, Experimenter, Finding
-
-__all__ = ["Bench", "Case", "Experimenter", "Finding"]
