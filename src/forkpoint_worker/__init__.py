@@ -34,7 +34,9 @@ Starting
      "store": ["root", "modules"],    which outputs are kept: of the step, of each module call
      "modules": [path, ...] or null,  restricts "modules" to these module paths
      "window": [after, until] or null,
-     "capsules": true | [op, ...],    keeps the first call of each op signature as a capsule
+     "capsules": true | [op or [module, op, call], ...],
+                                      keeps calls as capsules: the first one of each signature
+                                      (of all ops, or of those named), or this very one
      "ops": [op, ...]}                keeps the outputs of each call of these ops (ATen names)
     ``window`` names two module calls as "path:call" (null: the step's start or end); inputs
     and outputs of the ops between the end of the first and the end of the second are kept.
@@ -48,32 +50,41 @@ Starting
                  later reads the tensor has the reference's content. A call that the reference
                  did not keep is not replaced and counted as uncovered ("not substituted").
 
-Replay (kind "replay"); agreed, and not built yet: neither is the plan's "capsules"
+Replay (kind "replay")
     calls        path of a file of JSON lines, each one CALL; done in this order, one process
     CALL: {"id": text,
            "capsule": folder, or "call": DOCUMENT     what to run (a capsule's document may name
                                                       "fill" in place of stored bytes)
            "repeat": 1,        times to run it; outputs must be the same each time
-           "state": true,      restore the numerics state that the capsule carries
+           "state": true | false | folder    restore the numerics state that the capsule, or
+                                             the one in that folder, carries; the job's
+                                             ``settings`` go before it
            "as": null | "float64"     compute in float64 (tensors and dtype arguments raised)
            "device": null | "cpu" | "cuda:0"    run it elsewhere than the capsule says
            "keep": null | folder       write the outputs as FOLDER/outputs.safetensors
            "against": null | [folder, ...]   measure against outputs kept there ("capsule": the
                                              capsule's own)
-           "profile": false}   name the kernels that ran (CUDA)
+           "rows": false,      digests of the rows of each output, too (first dimension)
+           "profile": false}   name the kernels that ran (CUDA); without CUDA, mark the call on
+                               standard output, where MKL and oneDNN write if told to
     CONTROL_DIR/replayed.jsonl gets one line for each call, flushed before the next begins:
         {"id", "status": "ran" | "random" | "no_such_op" | "no_such_device" | "unsupported"
                          | "raised",
          "reason": text or null, "repeatable": bool, "seconds": float, "kernels": [name, ...],
-         "outputs": [{"slot", "dtype", "shape", "digest", "metrics": [METRICS or null, ...]}]}
+         "outputs": [{"slot", "dtype", "shape", "digest", "metrics": [METRICS or null, ...],
+                      "rows": [digest, ...] where asked for}]}
         with "metrics" in the order of "against"; for ``as`` float64 they are {"max_ulp",
-        "mean_ulp"}: distances of what was kept from the float64 value, in ULP of the kept dtype.
+        "mean_ulp", "nonfinite"}: distances of what was kept from the float64 value, in ULP of
+        the kept dtype.
 
 Capsule (format 1)
-    A folder with ``capsule.json`` and ``tensors.safetensors``.
-    capsule.json   {"format": "forkpoint.capsule/1", "call": DOCUMENT, "outputs": [VALUE, ...],
-                    "written": [VALUE, ...], "state": STATE, "fingerprint": {key: text},
-                    "source": {"recording", "step", "module", "call", "event", "signature"},
+    A folder with ``capsule.json``, ``tensors.safetensors`` (the inputs' bytes) and
+    ``outputs.safetensors`` (contiguous tensors by slot). Without ``capsule.json`` it is not
+    whole. Digests are 16 hexadecimal digits. ``outputs`` leaves out views and noise.
+    capsule.json   {"format": "forkpoint.capsule/1", "call": DOCUMENT,
+                    "outputs": [{"slot", "dtype", "shape", "digest"}, ...],
+                    "state": STATE, "fingerprint": {key: text},
+                    "source": {"step", "inside", "module", "call", "event", "signature"},
                     "random": bool, "reason": why it cannot be replayed, or null}
     DOCUMENT       {"op": "aten.native_layer_norm.default", "schema": text,
                     "args": [VALUE, ...], "kwargs": {name: VALUE},
@@ -84,7 +95,7 @@ Capsule (format 1)
                    {"device": "cuda:0"} | {"layout": "strided"} |
                    {"memory_format": "contiguous_format"} | {"unsupported": type name}
     TENSOR         {"dtype", "shape", "stride", "offset" (elements, within its storage),
-                    "storage": index, "conj": bool, "neg": bool, "digest": text or null,
+                    "storage": index, "conj": bool, "neg": bool,
                     "alignment": address of the first element modulo 64, "device": text,
                     "requires_grad": bool}
     STORAGE        {"key": name in tensors.safetensors (uint8), "bytes"} or

@@ -120,7 +120,19 @@ class _Run:
             self._result.update(status="completed", exit_code=0)
             self._result["fingerprint"] = fingerprint.collect()
             return 0
+        if self._job["kind"] == "replay":
+            return self._replay()
         return self._record()
+
+    def _replay(self) -> int:
+        from . import fingerprint  # noqa: PLC0415
+        from .replay import Replay  # noqa: PLC0415
+
+        watcher = status.LastEvent(os.path.join(self._control, "last_event"))
+        self._result["fingerprint"] = fingerprint.collect()
+        Replay(self._job, self._control, watcher).go()
+        self._result.update(status="completed", exit_code=0)
+        return 0
 
     def _record(self) -> int:
         from .recorder import RecordingBroken, StopScript  # noqa: PLC0415

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from . import ops, schema
 from ._compat import has_plain_memory
+from .capsules import Capsules, Draft
 from .guard import Guard
 from .known import Content, storage_of
 from .status import Status
@@ -25,12 +26,18 @@ class OpRecorder:
     """Writes down the ops of the steps that are recorded op by op, and those between them."""
 
     def __init__(
-        self, guard: Guard, writer: Writer, status: Status, substitute: Iterable[str] = ()
+        self,
+        guard: Guard,
+        writer: Writer,
+        status: Status,
+        capsules: Capsules,
+        substitute: Iterable[str] = (),
     ) -> None:
         self._guard = guard
         self._thread = guard.thread
         self._writer = writer
         self._status = status
+        self._capsules = capsules
         self._substitution = Substitution(substitute, writer) if substitute else None
         self._ops: dict[object, ops.Op] = {}
         self._texts: dict[ops.Key, str] = {}
@@ -54,9 +61,12 @@ class OpRecorder:
         self._status.write(step.number, module, op.name)
         with self._guard:
             event = self._begin(step, module, op, call)
+            draft = None
+            if step.pick.capsules is not None and self._capsules.wants(step, module, op, call):
+                draft = self._capsules.begin(op, func, args, kwargs)
         result = func(*args, **kwargs)
         with self._guard:
-            self._end(step, event, op, call, result)
+            self._end(step, event, op, call, result, draft)
         return result
 
     def _begin(self, step: Step, module: str, op: ops.Op, call: ops.Call) -> Event:
@@ -71,12 +81,20 @@ class OpRecorder:
                 writer.known.invalidate(tensor)
         return event
 
-    def _end(self, step: Step, event: Event, op: ops.Op, call: ops.Call, result: object) -> None:
+    def _end(
+        self,
+        step: Step,
+        event: Event,
+        op: ops.Op,
+        call: ops.Call,
+        result: object,
+        draft: Draft | None,
+    ) -> None:
         writer = self._writer
         event.sign = self._signature(call.key)
         results, plain = ops.returned(result)
         event.plain = ", ".join(plain)
-        slotted = results + _written_only(results, call.written)
+        slotted = results + ops.written_only(results, call.written)
         shared = _sharing(event, call)
         for slot, tensor in slotted:
             content = self._output(op, slot, tensor, shared)
@@ -87,6 +105,9 @@ class OpRecorder:
             writer.measure(number, event, [tensor for _, tensor in slotted], step.kept)
         if step.window or (writer.reference is None and op.name in step.pick.ops):
             writer.keep_all(event.outputs, [tensor for _, tensor in slotted])
+        if draft is not None:
+            writer.hasher.fetch()
+            self._capsules.end(draft, step, number, event, [tensor for _, tensor in slotted])
         if self._substitution is not None and step.inside:
             self._substitution.apply(op, event, slotted, step.kept)
         if not step.inside and writer.queued >= _GAP_COMMIT:
@@ -118,15 +139,6 @@ class OpRecorder:
                 self._texts.clear()  # scalars that change with every step must not fill memory
             text = self._texts[key] = ops.signature(key)
             return text
-
-
-def _written_only(
-    results: Sequence[tuple[int, torch.Tensor]], written: Iterable[torch.Tensor]
-) -> list[tuple[int, torch.Tensor]]:
-    """Tensors that an op wrote to and did not return, in slots after those that it returned."""
-    given = {id(tensor) for _, tensor in results}
-    last = max((slot for slot, _ in results), default=-1)
-    return list(enumerate((tensor for tensor in written if id(tensor) not in given), last + 1))
 
 
 def _sharing(event: Event, call: ops.Call) -> dict[int, tuple[Content, torch.Tensor]]:

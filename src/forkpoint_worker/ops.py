@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence, Tuple, Union
+from typing import Any, Iterable, Mapping, Sequence, Tuple, Union
 
 import torch
 
@@ -43,9 +43,12 @@ Key = Tuple[str, Tuple[Part, ...], Tuple[Tuple[str, Part], ...]]
 class Op:
     """One overload: its name, argument names, and which arguments it writes to."""
 
-    __slots__ = ("arguments", "name", "noise", "uninitialised", "written", "written_names")
+    __slots__ = (
+        "arguments", "func", "name", "noise", "uninitialised", "written", "written_names",
+    )  # fmt: skip
 
     def __init__(self, func: Any) -> None:
+        self.func = func
         self.name = str(func)
         base = self.name.rpartition(".")[0]
         arguments = func._schema.arguments
@@ -56,6 +59,22 @@ class Op:
         self.written_names = frozenset(self.arguments[i] for i in written)
         self.uninitialised = base in _UNINITIALISED
         self.noise = _NOISE.get(base, frozenset())
+
+    def draws(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+        """Whether a call takes numbers from a random generator.
+
+        Attention and recurrent ops are made for dropout, and take none where it is 0.
+        """
+        tag = getattr(torch.Tag, "nondeterministic_seeded", None)
+        generator = any(str(a.type).endswith("Generator]") for a in self.func._schema.arguments)
+        if tag not in self.func.tags and not generator:
+            return False
+        given = dict(zip(self.arguments, args), **kwargs)
+        defaults = {a.name: a.default_value for a in self.func._schema.arguments}
+        for name in ("dropout_p", "dropout"):
+            if name in defaults:
+                return bool(given.get(name, defaults[name]) != 0)
+        return True
 
 
 def _writes(argument: Any) -> bool:
@@ -133,3 +152,12 @@ def returned(value: object) -> tuple[list[tuple[int, torch.Tensor]], list[str]]:
         elif item is not None:
             plain.append(repr(item))
     return tensors, plain
+
+
+def written_only(
+    results: Sequence[tuple[int, torch.Tensor]], written: Iterable[torch.Tensor]
+) -> list[tuple[int, torch.Tensor]]:
+    """Tensors that an op wrote to and did not return, in slots after those that it returned."""
+    given = {id(tensor) for _, tensor in results}
+    last = max((slot for slot, _ in results), default=-1)
+    return list(enumerate((tensor for tensor in written if id(tensor) not in given), last + 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Iterable, Mapping
 
 from . import schema
+from .capsules import Wanted
 
 _LEVELS = {"bare": schema.BARE, "module": schema.MODULE, "op": schema.OP}
 
@@ -13,7 +14,8 @@ class Pick:
     """What to do in one step."""
 
     __slots__ = (
-        "after", "level", "modules", "ops", "store_modules", "store_root", "until", "window",
+        "after", "capsules", "level", "modules", "ops", "store_modules", "store_root", "until",
+        "window",
     )  # fmt: skip
 
     def __init__(
@@ -23,6 +25,7 @@ class Pick:
         modules: Iterable[str] | None = None,
         window: tuple[str | None, str | None] | None = None,
         ops: Iterable[str] = (),
+        capsules: Wanted | None = None,
     ) -> None:
         self.level = _LEVELS[level]
         self.store_root = "root" in store
@@ -30,6 +33,7 @@ class Pick:
         self.modules = None if modules is None else frozenset(modules)
         self.window = window is not None
         self.ops = frozenset(ops)
+        self.capsules = capsules
         self.after, self.until = window or (None, None)
 
     def keeps(self, path: str) -> bool:
@@ -76,4 +80,5 @@ def _pick(data: Mapping[str, Any]) -> Pick:
         data.get("modules"),
         data.get("window"),
         data.get("ops") or (),
+        Wanted(data["capsules"]) if data.get("capsules") else None,
     )

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
 import torch
 
 from . import schema
 from ._compat import current_mode, is_compiled, is_compiling
+from .capsules import Capsules
 from .guard import Guard, RecordingBroken, StopScript
 from .op_recorder import OpMode, OpRecorder
 from .plan import Plan
@@ -36,7 +37,8 @@ class Options:
 
     ``max_storage`` is in bytes; ``stop_after`` a number of steps, or None; ``reference`` the
     recording to compare tensors with; ``only`` the one module whose calls are steps;
-    ``substitute`` the ops whose outputs are replaced by those of the reference.
+    ``substitute`` the ops whose outputs are replaced by those of the reference;
+    ``fingerprint`` is written into capsules.
     """
 
     max_storage: int
@@ -44,6 +46,7 @@ class Options:
     reference: Reference | None = None
     only: torch.nn.Module | None = None
     substitute: tuple[str, ...] = ()
+    fingerprint: Mapping[str, str] = field(default_factory=dict)
 
 
 class Recorder:
@@ -61,7 +64,15 @@ class Recorder:
         self._thread = self._guard.thread
         self._roots = Roots()
         self._signatures = Signatures()
-        self._ops = OpRecorder(self._guard, self._writer, self._status, options.substitute)
+        self._ops = OpRecorder(
+            self._guard,
+            self._writer,
+            self._status,
+            Capsules(
+                folder + "/capsules", self._writer.shards, self.uncovered, options.fingerprint
+            ),
+            options.substitute,
+        )
         self.calls = CallRecorder(self._guard, self._writer)
         self._original: Callable[..., Any] = torch.nn.Module.__call__
         self._compile: Callable[..., Any] = torch.compile

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import mmap
 import os
 import sqlite3
-import struct
-from typing import Any, Dict, Mapping, Sequence, Tuple
+from typing import Any, Mapping, Tuple
 
 import torch
 
 from . import metrics, schema
 from .digest import dtype_name
+from .mapped import Maps
 
 _QUERY = (
     "SELECT e.kind, m.text, o.text, e.call, v.slot, e.id, t.digest, d.text, s.text, "
@@ -26,7 +24,6 @@ _QUERY = (
 
 
 Place = Tuple[int, str, str, int, int]  # kind, module, op, call, slot
-_Mapped = Tuple[mmap.mmap, Dict[str, Any], int]  # bytes, header, where tensors start
 
 
 class Kept:
@@ -40,7 +37,7 @@ class Kept:
         digest: int,
         layout: tuple[str, str],
         place: tuple[str, str],
-        shards: _Maps,
+        shards: Maps,
     ) -> None:
         self.event = event
         self.digest = digest
@@ -69,7 +66,7 @@ class Reference:
             uri=True,
             check_same_thread=False,
         )
-        self._shards = _Maps(os.path.join(folder, "tensors"))
+        self._shards = Maps(os.path.join(folder, "tensors"))
         self._limits: Mapping[str, metrics.Limits] = tolerance.get("limits") or {}
         self._by_name: Mapping[str, metrics.Limits] = tolerance.get("outputs") or {}
 
@@ -88,30 +85,3 @@ class Reference:
             return None
         limits = self._by_name.get(name, self._limits.get(kept.dtype))
         return metrics.compare(kept.tensor(), tensor, limits)
-
-
-class _Maps:
-    """Shards, mapped into memory."""
-
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-        self._open: dict[str, _Mapped] = {}
-
-    def tensor(self, file: str, key: str, dtype: torch.dtype, shape: Sequence[int]) -> torch.Tensor:
-        view, entries, start = self._shard(file)
-        begin, end = entries[key]["data_offsets"]
-        if begin == end:
-            return torch.empty(shape, dtype=dtype)
-        count = (end - begin) // torch.empty(0, dtype=dtype).element_size()
-        flat = torch.frombuffer(view, dtype=dtype, count=count, offset=start + begin)
-        return flat.view(shape)
-
-    def _shard(self, file: str) -> _Mapped:
-        found = self._open.get(file)
-        if found is None:
-            with open(os.path.join(self._folder, os.path.basename(file)), "rb") as stream:
-                # private and writable, because torch warns of memory that cannot be written to
-                view = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
-            (size,) = struct.unpack("<Q", view[:8])
-            found = self._open[file] = (view, json.loads(view[8 : 8 + size]), 8 + size)
-        return found

@@ -59,6 +59,7 @@ class Session:
                 reference=Reference(reference, tolerance) if reference else None,
                 only=only,
                 substitute=_substituted(job),
+                fingerprint=self.fingerprint,
             ),
             status,
         )

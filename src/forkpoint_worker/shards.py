@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import struct
-from typing import Any
+from typing import Any, Mapping, Sequence
 
 import torch
 
@@ -64,15 +65,21 @@ class Shards:
         self.bytes += size
         return place
 
+    def take(self, size: int) -> bool:
+        """Count ``size`` bytes that are written elsewhere in the recording, if they fit."""
+        if self.bytes + size > self._limit:
+            self.full = True
+            return False
+        self.bytes += size
+        return True
+
     def _append(self, key: str, dtype: str, tensor: torch.Tensor, size: int) -> tuple[str, str]:
         if self._shard is None or not self._shard.fits(size):
             self.flush()
             self._count += 1
             self._shard = _Shard(self._folder, "%05d.safetensors" % self._count)
-        shape = list(tensor.shape)
-        if dtype not in _NAMES:  # complex and newer dtypes: raw bytes, the index knows better
-            dtype, shape = "uint8", [size]
-        self._shard.append(key, _NAMES[dtype], shape, memory.view_bytes(tensor))
+        name, shape = file_dtype(dtype, tensor.shape, tensor.element_size())
+        self._shard.append(key, name, shape, memory.view_bytes(tensor))
         return self._shard.name, key
 
     def flush(self) -> None:
@@ -119,6 +126,29 @@ class _Shard:
             self.file.seek(0)
             _write_all(self.file, struct.pack("<Q", len(text)) + text)
             self._dirty = False
+
+
+def file_dtype(dtype: str, shape: Sequence[int], element: int) -> tuple[str, list[int]]:
+    """A header's dtype and shape; complex and newer dtypes are raw bytes, others know better."""
+    if dtype in _NAMES:
+        return _NAMES[dtype], list(shape)
+    return _NAMES["uint8"], [math.prod(shape) * element]
+
+
+def write_tensors(path: str, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write contiguous CPU tensors as one safetensors file."""
+    header, start = {}, 0
+    for key, tensor in tensors.items():
+        end = start + tensor.numel() * tensor.element_size()
+        name, shape = file_dtype(dtype_name(tensor.dtype), tensor.shape, tensor.element_size())
+        header[key] = {"dtype": name, "shape": shape, "data_offsets": [start, end]}
+        start = end
+    text = json.dumps(header).encode()
+    text = text.ljust(-(-len(text) // 8) * 8)
+    with open(path, "wb", buffering=0) as file:
+        _write_all(file, struct.pack("<Q", len(text)) + text)
+        for tensor in tensors.values():
+            _write_all(file, memory.view_bytes(tensor))
 
 
 def _write_all(file: io.FileIO, data: bytes | memoryview) -> None:

@@ -23,7 +23,7 @@ from forkpoint.environments import (
 SOURCES = Path(__file__).parents[2] / "src"
 INSIDE = Path(__file__).with_name("inside")
 MODULES = (
-    "digests", "measures", "modules", "op_events", "others", "storing", "substituting",
+    "digests", "measures", "modules", "op_events", "others", "storing", "substituting", "replaying",
     "watched",
 )  # fmt: skip
 

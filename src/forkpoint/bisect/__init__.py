@@ -21,7 +21,7 @@ from forkpoint.bisect.releases import Release, list_releases, select
 from forkpoint.bisect.results import Results, machine
 from forkpoint.bisect.script import Script
 from forkpoint.bisect.search import ASSUMPTION, Found, bisect
-from forkpoint.bisect.subjects import Calls, RowKey, Subject, catalogue_subject, needs_replay
+from forkpoint.bisect.subjects import Calls, RowKey, Subject, catalogue_subject
 
 __all__ = [
     "ASSUMPTION",
@@ -55,7 +55,6 @@ __all__ = [
     "list_releases",
     "machine",
     "matrix",
-    "needs_replay",
     "parse_constraint",
     "run_history",
     "select",

@@ -11,8 +11,7 @@ from forkpoint.bisect.catalogue import CatalogueCall
 from forkpoint.bisect.model import Answer, Size
 from forkpoint.bisect.results import Place
 from forkpoint.environments import Environment
-from forkpoint.errors import UsageError
-from forkpoint.host import Call, Replayed
+from forkpoint.host import Call, Replayed, replay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +77,9 @@ class Calls:
         asked = [
             replace(call, id=item, keep=place.kept / item) for item, call in self.calls.items()
         ]
-        first = _replay(environment, asked, control=control / "replay")
+        first = replay(environment, asked, control=control / "replay")
         again = [replace(self.calls[item], id=item) for item in self._one_of_each_row()]
-        second = _replay(environment, again, control=control / "again")
+        second = replay(environment, again, control=control / "again")
         return {item: _answer(one, second.get(item)) for item, one in first.items()}
 
     def sizes(
@@ -100,7 +99,7 @@ class Calls:
             call = self.calls[item]
             asked.append(replace(call, id=f"{item}/pair", against=(old,)))
             asked.append(replace(call, id=f"{item}/truth", against=(old, new), as_="float64"))
-        found = _replay(environment, asked, control=control / "sizes") if asked else {}
+        found = replay(environment, asked, control=control / "sizes") if asked else {}
         return {
             item: _size(found[f"{item}/pair"], found[f"{item}/truth"])
             for item in items
@@ -125,22 +124,6 @@ def catalogue_subject(calls: Sequence[CatalogueCall]) -> Calls:
             for one in calls
         },
     )
-
-
-def needs_replay(what: str) -> UsageError:
-    """The error for what cannot be run as long as workers do not replay single op calls."""
-    return UsageError(
-        f"{what} cannot be run yet: this version has no replay of single op calls.",
-        hint="Name a script instead.",
-    )
-
-
-def _replay(
-    environment: Environment, calls: Sequence[Call], *, control: Path
-) -> dict[str, Replayed]:
-    """Run op calls in an environment, logs below ``control``."""
-    del environment, control
-    raise needs_replay(f"{len(calls):,} op calls")
 
 
 def _answer(one: Replayed, again: Replayed | None) -> Answer:

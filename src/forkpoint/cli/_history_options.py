@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from forkpoint import api
-from forkpoint.bisect import Script, Subject, needs_replay
+from forkpoint.bisect import Script, Subject, capsule_subject, catalogue, catalogue_subject
 from forkpoint.cli import _options
 from forkpoint.environments import parse_size
 from forkpoint.errors import UsageError
@@ -85,15 +85,32 @@ def read_axes(texts: tuple[str, ...]) -> tuple[dict[str, str], ...]:
 
 
 def read_subject(chosen: Mapping[str, Any]) -> Subject:
-    """The catalogue, or the script that the command line names."""
+    """The catalogue, or the capsules or the script that the command line names."""
     words = chosen["words"]
     if chosen.get("catalogue"):
-        if words:
-            raise UsageError(
-                "--catalogue brings its own calls and takes no script.",
-                hint=f"Leave away either --catalogue or {words[0]}.",
-            )
-        raise needs_replay("The calls of the catalogue")
+        return _catalogue(chosen)
+    if chosen.get("ops"):
+        raise UsageError("--op chooses among the catalogue's ops.", hint="Add --catalogue.")
     if words and (Path(words[0]) / "capsule.json").is_file():
-        raise needs_replay(f"The capsule {words[0]}")
+        return capsule_subject([Path(word) for word in words])
     return Script(_options.workload({"module": chosen.get("module"), "words": words}))
+
+
+def _catalogue(chosen: Mapping[str, Any]) -> Subject:
+    if chosen["words"]:
+        raise UsageError(
+            "--catalogue brings its own calls and takes no script.",
+            hint=f"Leave away either --catalogue or {chosen['words'][0]}.",
+        )
+    if not chosen["releases"].lower().startswith("torch"):
+        raise UsageError(
+            f"The catalogue is of torch's ops, and --releases asks for {chosen['releases']!r}.",
+            hint="Write --releases 'torch>=2.0,<2.16', or name a script.",
+        )
+    calls = catalogue(inputs=chosen["inputs"], only=chosen["ops"])
+    if not calls:
+        raise UsageError(
+            f"No op of the catalogue has {' or '.join(chosen['ops'])} in its name.",
+            hint="Try --op norm, --op mm or --op softmax.",
+        )
+    return catalogue_subject(calls)

@@ -20,6 +20,7 @@ from forkpoint.report.history_page import write_page
     epilog="""
     \b
     Examples:
+      forkpoint history --catalogue --releases 'torch>=2.9,<2.12'
       forkpoint history --releases 'torch>=2.9,<2.12' encode.py
       forkpoint history --releases 'torch>=2.0,<2.16' --newest-patch --max-cache 25GB encode.py
     """
@@ -27,7 +28,17 @@ from forkpoint.report.history_page import write_page
 @click.option(
     "--releases", required=True, metavar="REQ", help="Which releases, as in 'torch>=2.0,<2.16'."
 )
-@click.option("--catalogue", is_flag=True, help="The built-in op calls; they cannot be run yet.")
+@click.option("--catalogue", is_flag=True, help="Run the built-in op calls; no script is needed.")
+@click.option(
+    "--inputs",
+    type=click.IntRange(1, 1000),
+    default=4,
+    show_default=True,
+    help="Random inputs for each call of the catalogue.",
+)
+@click.option(
+    "--op", "ops", multiple=True, metavar="WORD", help="Only ops of the catalogue with this word."
+)
 @range_options
 @click.option(
     "--format",

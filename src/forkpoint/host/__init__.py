@@ -4,6 +4,7 @@ from forkpoint.host._calls import Call, Replayed, ReplayedOutput, ReplayStatus
 from forkpoint.host._failures import kept
 from forkpoint.host._job import Job, Level, Workload, half_open
 from forkpoint.host._place import FULL, is_recording, publish, require_free, stage, unwritable
+from forkpoint.host._replay import replay
 from forkpoint.host._result import JobResult, LastEvent, Status
 from forkpoint.host._run import Watcher, run_job
 
@@ -24,6 +25,7 @@ __all__ = [
     "is_recording",
     "kept",
     "publish",
+    "replay",
     "require_free",
     "run_job",
     "stage",

@@ -18,18 +18,21 @@ class Call:
     """One op call: a capsule, or a document of the worker's protocol (``call``).
 
     ``against`` names folders of kept outputs to measure with ("capsule": the capsule's own);
-    ``keep`` is where to write the outputs; ``as_`` raises everything to float64.
+    ``keep`` is where to write the outputs; ``as_`` raises everything to float64. ``state``:
+    whether the capsule's numerics state is restored, or the capsule whose state is. ``rows``
+    asks for a digest of each row of the outputs.
     """
 
     id: str
     capsule: Path | None = None
     call: Mapping[str, Any] | None = None
     repeat: int = 1
-    state: bool = True
+    state: bool | Path = True
     as_: Literal["float64"] | None = None
     device: str | None = None
     keep: Path | None = None
     against: tuple[Path | Literal["capsule"], ...] = ()
+    rows: bool = False
     profile: bool = False
 
 
@@ -41,7 +44,8 @@ class ReplayedOutput:
     dtype: str
     shape: tuple[int, ...]
     digest: str
-    metrics: tuple[Mapping[str, Any] | None, ...] = ()
+    metrics: tuple[dict[str, Any] | None, ...] = ()
+    rows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

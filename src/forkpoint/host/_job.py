@@ -59,11 +59,12 @@ class Job:
 
     The fields are those of ``job.json`` in `forkpoint_worker`'s protocol; ``plan``,
     ``reference`` and ``tolerance`` belong to the second pass. ``substitute`` names ops whose
-    outputs are replaced by those that ``reference`` kept (`forkpoint_worker`). ``steps`` holds
-    half-open ranges, ``max_storage`` is in bytes.
+    outputs are replaced by those that ``reference`` kept (`forkpoint_worker`); ``calls`` is the
+    file of a replay. ``steps`` holds half-open ranges, ``max_storage`` is in bytes.
     """
 
-    kind: Literal["record", "fingerprint"] = "record"
+    kind: Literal["record", "fingerprint", "replay"] = "record"
+    calls: Path | None = None
     workload: Workload | None = None
     recording: Path | None = None
     level: Level = "module"
@@ -83,6 +84,7 @@ class Job:
         return {
             "protocol": PROTOCOL,
             "kind": self.kind,
+            "calls": _absolute(self.calls),
             "script": _absolute(workload.script if workload else None),
             "module": workload.module if workload else None,
             "argv": list(workload.argv) if workload else [],

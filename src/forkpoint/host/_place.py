@@ -14,7 +14,7 @@ from forkpoint.errors import StorageFull, UsageError
 from forkpoint_worker.schema import FORMAT
 
 OWN_NAMES = frozenset(
-    {"manifest.json", "index.sqlite", "index.sqlite-wal", "index.sqlite-shm", "tensors"}
+    {"manifest.json", "index.sqlite", "index.sqlite-wal", "index.sqlite-shm", "tensors", "capsules"}
 )
 
 

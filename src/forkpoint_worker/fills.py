@@ -1,0 +1,87 @@
+"""Numbers that have the same bits in every torch release and on every device.
+
+A fill is a hash of each element's place (SplitMix64 over int64, which wraps), turned into a
+number by exact steps: integers below 2**53 and a few IEEE multiplications and additions in
+float64, one operation each, then one rounding to the dtype that is wanted.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Mapping
+
+import torch
+
+from .digest import GOLDEN, MIX_1, MIX_2, mix, signed
+
+_MASK = (1 << 64) - 1
+_PIECE = 16  # bits of the uniform integers that a normal number is the sum of
+_PIECES = 4  # of these in one hash; two hashes are used
+_DEVIATION = math.sqrt(12 / (2 * _PIECES))  # of one, where the sum is in units of 2**16
+
+
+def fill(recipe: Mapping[str, Any], dtype: torch.dtype, count: int) -> torch.Tensor:
+    """``count`` elements of ``dtype`` on the CPU, as the protocol's FILL says.
+
+    ``normal`` is a sum of eight uniform numbers: mean 0, deviation 1 before ``scale`` and
+    ``shift``, and never beyond 4.9 deviations. Raises `ValueError` for an unknown kind.
+    """
+    kind = recipe["kind"]
+    if kind == "constant":
+        return torch.full((count,), _constant(recipe["value"]), dtype=dtype, device="cpu")
+    if kind == "integers":
+        return _integers(recipe, count).to(dtype)
+    if kind not in ("normal", "uniform"):
+        raise ValueError("there is no fill of kind %r" % kind)
+    parts = 2 if dtype.is_complex else 1
+    draw = _normal if kind == "normal" else _uniform
+    numbers = draw(int(recipe["seed"]), count * parts)
+    numbers = numbers * float(recipe.get("scale", 1.0))
+    numbers = numbers + float.fromhex(recipe.get("shift", "0x0.0p+0"))
+    if parts == 2:
+        return torch.view_as_complex(numbers.view(count, 2)).to(dtype)
+    return numbers.to(dtype)
+
+
+def _constant(value: Mapping[str, Any]) -> bool | int | float:
+    if "float" in value:
+        return float.fromhex(value["float"])
+    found: bool | int = value["bool"] if "bool" in value else value["int"]
+    return found
+
+
+def _hash(seed: int, count: int, lane: int) -> torch.Tensor:
+    """A pseudo-random int64 for each place."""
+    start = mix((seed * 2 + lane + 1) & _MASK)
+    z = torch.arange(count, dtype=torch.int64, device="cpu")
+    z = z * signed(GOLDEN) + signed(start)
+    z = (z ^ _shift(z, 30)) * signed(MIX_1)
+    z = (z ^ _shift(z, 27)) * signed(MIX_2)
+    return z ^ _shift(z, 31)
+
+
+def _shift(z: torch.Tensor, bits: int) -> torch.Tensor:
+    """Logical right shift."""
+    return (z >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _integers(recipe: Mapping[str, Any], count: int) -> torch.Tensor:
+    low, high = int(recipe["low"]), int(recipe["high"])
+    if high <= low:
+        raise ValueError("integers from %d to below %d: there are none" % (low, high))
+    return _shift(_hash(int(recipe["seed"]), count, 0), 1) % (high - low) + low
+
+
+def _uniform(seed: int, count: int) -> torch.Tensor:
+    """From 0 to below 1."""
+    return _shift(_hash(seed, count, 0), 11).double() * 2.0**-53
+
+
+def _normal(seed: int, count: int) -> torch.Tensor:
+    total = torch.zeros(count, dtype=torch.int64, device="cpu")
+    for lane in range(2):
+        bits = _hash(seed, count, lane)
+        for piece in range(_PIECES):
+            total += (bits >> (_PIECE * piece)) & ((1 << _PIECE) - 1)
+    middle = _PIECES * ((1 << _PIECE) - 1)
+    return (total - middle).double() * (_DEVIATION * 2.0**-_PIECE)

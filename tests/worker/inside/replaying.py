@@ -1,0 +1,260 @@
+"""Capsules: made where they are replayed, each call gives the bits that were recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import torch
+
+from forkpoint_worker import fills, state
+from forkpoint_worker.capsules import read
+from forkpoint_worker.exact import distances
+from forkpoint_worker.replay import Replay
+from forkpoint_worker.status import NoStatus
+from support import Recorded, recording
+
+WHOLE = {"default": {"level": "op", "capsules": True}, "steps": {}}
+
+
+class Body(torch.nn.Module):
+    """A module whose forward is a function."""
+
+    def __init__(self, body):
+        super().__init__()
+        self.body = body
+
+    def forward(self, *args):
+        return self.body(*args)
+
+
+def capsules_of(tmp, body, *args, plan=WHOLE):
+    with recording(tmp, plan=plan):
+        Body(body)(*args)
+    root = os.path.join(tmp, "rec", "capsules")
+    folders = sorted(os.listdir(root)) if os.path.isdir(root) else []
+    return {name: os.path.join(root, name) for name in folders}
+
+
+def replayed(tmp, calls, **job):
+    control = os.path.join(tmp, "control%d" % len(os.listdir(tmp)))
+    os.makedirs(control)
+    path = os.path.join(control, "calls.jsonl")
+    with open(path, "w") as stream:
+        stream.writelines(json.dumps(call) + "\n" for call in calls)
+    Replay(dict(job, calls=path), control, NoStatus()).go()
+    with open(os.path.join(control, "replayed.jsonl")) as stream:
+        return {answer["id"]: answer for answer in map(json.loads, stream)}
+
+
+def all_agree(tmp, body, *args):
+    """Replay every op of a body; each gives its recorded bits. How many there were."""
+    folders = capsules_of(tmp, body, *args)
+    calls = [
+        {"id": name, "capsule": folder, "against": ["capsule"], "repeat": 2}
+        for name, folder in folders.items()
+    ]
+    answers = replayed(tmp, calls)
+    ran = 0
+    for name, folder in folders.items():
+        data, answer = read(folder), answers[name]
+        if data["random"] or data["reason"]:
+            assert answer["status"] in ("random", "unsupported"), answer
+            continue
+        ran += 1
+        assert answer["status"] == "ran" and answer["repeatable"], (data["call"]["op"], answer)
+        found = {out["slot"]: out for out in answer["outputs"]}
+        for out in data["outputs"]:
+            assert found[out["slot"]]["digest"] == out["digest"], data["call"]["op"]
+            metrics = found[out["slot"]]["metrics"][0]
+            assert metrics is None or metrics["bit_equal"], metrics
+    return ran
+
+
+def test_an_encoder_layer(tmp):
+    layer = torch.nn.TransformerEncoderLayer(16, 2, 32, batch_first=True).train()
+    layer.dropout1.p = layer.dropout2.p = layer.dropout.p = 0.0
+    assert all_agree(tmp, layer, torch.randn(3, 5, 16)) > 10
+
+
+def test_convolutions_and_pooling(tmp):
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU(inplace=True),
+        torch.nn.MaxPool2d(2),
+    )  # fmt: skip
+    assert all_agree(tmp, net, torch.randn(2, 3, 12, 12)) >= 4
+
+
+def test_training_with_foreach_ops_that_write_to_lists(tmp):
+    weight = torch.nn.Parameter(torch.randn(4, 4))
+    optimizer = torch.optim.Adam([weight], foreach=True)
+
+    def body(x):
+        (x @ weight).square().mean().backward()
+        optimizer.step()
+        return weight.detach().clone()
+
+    assert all_agree(tmp, body, torch.randn(3, 4)) > 5
+
+
+def test_strides_offsets_views_and_aliases(tmp):
+    def body(x):
+        y = x.t()[1:, ::2]
+        z = y + y[:1].expand_as(y)
+        z.mul_(z)
+        z[1:].add_(z[:-1].clone())
+        return torch.cat([z, y]), x[2:].sum(0), torch.add(z, 1, out=torch.empty(0))
+
+    assert all_agree(tmp, body, torch.randn(7, 9)) >= 6
+
+
+def test_integers_booleans_complex_and_small_floats(tmp):
+    def body(x):
+        order = x.argsort(dim=0)
+        values, _ = x.topk(2)
+        out = [(x > 0).sum(), order.cumsum(0), torch.fft.fft(x).conj() * 2j, values]
+        out += [x.bfloat16() @ x.bfloat16().t(), x.half() * 3, x.double().log_softmax(0)]
+        x = x.clone()
+        x[order[:, 0]] = 1.5
+        return out, x
+
+    assert all_agree(tmp, body, torch.randn(5, 6)) > 10
+
+
+def test_embedding_attention_and_dtype_arguments(tmp):
+    table = torch.nn.Embedding(10, 8)
+
+    def body(ids):
+        x = table(ids).view(2, 2, 3, 4)
+        y = torch.nn.functional.scaled_dot_product_attention(x, x, x)
+        return y.sum(-1, dtype=torch.float64), torch.full_like(y, 2, dtype=torch.int32)
+
+    assert all_agree(tmp, body, torch.tensor([[1, 2, 3], [4, 5, 9]])) > 2
+
+
+def test_memory_that_lies_askew_is_laid_the_same_way(tmp):
+    def body(x):
+        return torch.frombuffer(data, dtype=torch.float32, offset=1, count=8).sum() + x
+
+    data = bytearray(64)
+    capsules = capsules_of(tmp, body, torch.ones(()))
+    first = read(next(iter(capsules.values())))
+    assert first["call"]["tensors"][0]["alignment"] % 4 == 1
+    answers = replayed(tmp, [{"id": n, "capsule": f} for n, f in capsules.items()])
+    assert {answer["status"] for answer in answers.values()} == {"ran"}
+
+
+def test_what_draws_random_numbers_is_said_and_not_run(tmp):
+    folders = capsules_of(tmp, lambda x: torch.nn.functional.dropout(x, 0.5), torch.ones(8))
+    answers = replayed(tmp, [{"id": n, "capsule": f} for n, f in folders.items()])
+    assert "random" in {answer["status"] for answer in answers.values()}
+
+
+def test_inputs_are_those_before_an_op_that_writes(tmp):
+    folders = capsules_of(tmp, lambda x: x.clone().mul_(3), torch.ones(4))
+    answers = replayed(
+        tmp, [{"id": n, "capsule": f, "against": ["capsule"]} for n, f in folders.items()]
+    )
+    assert all(a["outputs"][0]["metrics"][0]["bit_equal"] for a in answers.values())
+
+
+def test_only_the_call_that_was_asked_for_is_kept(tmp):
+    plan = {"default": {"level": "op", "capsules": [["", "aten.exp.default", 1]]}, "steps": {}}
+    folders = capsules_of(tmp, lambda x: x.exp().exp().exp(), torch.zeros(2), plan=plan)
+    (folder,) = folders.values()
+    assert read(folder)["source"]["call"] == 1
+    assert Recorded(tmp).manifest["complete"]
+
+
+def test_the_state_of_the_call_is_restored_and_then_the_environments(tmp):
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        folders = capsules_of(tmp, lambda x: x.exp(), torch.zeros(2))
+        torch.set_num_threads(1)
+        call = {"id": "a", "capsule": next(iter(folders.values()))}
+        replayed(tmp, [call])
+        assert torch.get_num_threads() == 3
+        replayed(tmp, [call], settings={"threads": "2"})
+        assert torch.get_num_threads() == 2
+        replayed(tmp, [dict(call, state=False)])
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_float64_run_says_how_far_the_kept_bits_are(tmp):
+    folders = capsules_of(tmp, lambda x: x.sum(), torch.full((1000,), 0.1))
+    (folder,) = folders.values()
+    answer = replayed(tmp, [{"id": "a", "capsule": folder, "as": "float64",
+                             "against": ["capsule"]}])["a"]  # fmt: skip
+    far = answer["outputs"][0]["metrics"][0]
+    assert answer["outputs"][0]["dtype"] == "float64"
+    assert 0 <= far["max_ulp"] < 1000
+    assert far["nonfinite"] == 0
+
+
+def test_distances_are_in_units_of_the_dtypes_own_spacing(tmp):
+    exact = torch.tensor([1.0, 1.5, 4.0, 2.0**-150], dtype=torch.float64)
+    kept = torch.tensor([1.0 + 2**-23, 1.5, 4.0 - 2**-22, 0.0])
+    assert distances(kept, exact)["max_ulp"] == 1.0
+    assert distances(kept[2:3], exact[2:3])["max_ulp"] == 0.5  # below a power of two, half
+
+
+def test_hostile_and_foolish_calls_are_refused(tmp):
+    def document(op, **more):
+        return dict({"op": op, "args": [], "kwargs": {}, "tensors": [], "storages": []}, **more)
+
+    beyond = {
+        "dtype": "float32", "shape": [9], "stride": [1], "offset": 0, "storage": 0,
+        "alignment": 0, "device": "cpu",
+    }  # fmt: skip
+    fill = {"fill": {"kind": "uniform", "seed": 1, "scale": 1.0, "shift": "0x0p+0"}, "bytes": 8}
+    calls = {
+        "file": document("aten.from_file.default", args=[{"str": os.path.join(tmp, "made")}]),
+        "dunder": document("aten.__class__.mro"),
+        "name": document("os.system.default"),
+        "beyond": document("aten.exp.default", args=[{"tensor": 0}], tensors=[beyond],
+                           storages=[fill]),
+        "absent": document("aten.no_such_thing.default"),
+        "dtype": document("aten.exp.default", tensors=[dict(beyond, dtype="load")],
+                          storages=[fill]),
+        "device": document("aten.exp.default", args=[{"tensor": 0}],
+                           tensors=[dict(beyond, device="cuda:99")], storages=[fill]),
+    }  # fmt: skip
+    answers = replayed(tmp, [{"id": name, "call": call} for name, call in calls.items()])
+    found = {name: answer["status"] for name, answer in answers.items()}
+    assert found == {
+        "file": "unsupported", "dunder": "no_such_op", "name": "unsupported",
+        "beyond": "unsupported", "absent": "no_such_op", "dtype": "unsupported",
+        "device": "no_such_device",
+    }  # fmt: skip
+    assert not os.path.exists(os.path.join(tmp, "made"))
+
+
+NORMAL = [
+    0.8822663426399231,
+    -1.243956208229065,
+    -1.220035433769226,
+    -1.0773142576217651,
+    0.9128774404525757,
+]
+"""The first five of seed 7, as float32."""
+
+
+def test_fills_have_the_same_bits_everywhere(tmp):
+    recipe = {"kind": "normal", "seed": 7, "scale": 1.0, "shift": "0x0.0p+0"}
+    found = fills.fill(recipe, torch.float32, 5).tolist()
+    assert found == NORMAL, found
+    many = fills.fill(recipe, torch.float64, 100_000)
+    assert abs(many.mean()) < 0.02
+    assert abs(many.std() - 1) < 0.02
+    integers = fills.fill({"kind": "integers", "seed": 1, "low": 2, "high": 9}, torch.int64, 500)
+    assert integers.min() == 2
+    assert integers.max() == 8
+
+
+def test_the_state_is_whole_and_setting_it_again_changes_nothing(tmp):
+    before = state.capture()
+    assert state.restore(before) == []
+    assert state.capture() == before
+    assert state.restore({"flags": {"no.such.flag": True}}) == ["no.such.flag"]
