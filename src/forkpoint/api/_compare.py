@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from forkpoint.api._artifacts import Collector, with_artifacts
+from forkpoint.api._diagnose import Bench, diagnosed
 from forkpoint.api._options import Observer, Options, read_tolerance
 from forkpoint.api._record import Script, as_workload, nothing_recorded
 from forkpoint.api._refine import both_neutral, refine, unrepeatable
-from forkpoint.api._results import Results
+from forkpoint.api._results import BARE, DETAIL, SEARCH, Results
 from forkpoint.api._runner import Environments, Runner, read_environments
 from forkpoint.compare import (
     Context,
@@ -26,13 +27,11 @@ from forkpoint.compare import (
 )
 from forkpoint.compare import diff as diff_recordings
 from forkpoint.environments import Environment, EnvironmentCache
-from forkpoint.errors import ForkpointError, RecordingError
+from forkpoint.errors import ForkpointError, RecordingError, WorkerFailed
 from forkpoint.host import Job, JobResult, Workload
 from forkpoint.model import Comparison, Neutral, Tolerance, Verdict
 from forkpoint.report import to_json
 from forkpoint.store import Recording
-
-DETAIL, BARE = "-detail", "-bare"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +198,23 @@ class _Work:
         if any(doubts.values()):
             return self._finished(unrepeatable(first, doubts), both_neutral(neutral))
         agreed = self._bare_run_neutral() if plan.needs_bare_run else both_neutral(neutral)
-        return self._finished(refine(first, self._diff(DETAIL)), agreed, _plan_notes(plan))
+        finished = self._finished(refine(first, self._diff(DETAIL)), agreed, _plan_notes(plan))
+        return self._diagnosed(finished) if self.options.diagnose else finished
+
+    def _diagnosed(self, finished: Finished) -> Finished:
+        """Say why; where that fails, the comparison stands and the failure is told of."""
+        one, two = (
+            Bench(self.runner, e, self.workload, self.tolerance, self.results.logs(e.name, SEARCH))
+            for e in self.environments
+        )
+        try:
+            comparison = diagnosed(finished.comparison, (one, two), self.results)
+        except WorkerFailed as failure:
+            return replace(finished, failures=(*finished.failures, failure))
+        finally:
+            if self.collector is not None:
+                self.collector.take("", keep=False)
+        return replace(finished, comparison=comparison)
 
     def _bare_run_neutral(self) -> Neutral:
         """Run one step in each environment with nothing but its outputs looked at."""

@@ -27,6 +27,7 @@ class Options:
     ``jobs=2`` runs both environments at once: faster, and threads and memory are then shared.
     ``artifacts`` is a file or folder that the script writes, to be compared, too; relative to
     the folder in which the script runs.
+    ``diagnose``: whether to search for the ops that are the cause, where steps differ.
     ``watch`` names functions whose calls are recorded, too: ``package.module:function``.
     ``out`` is the folder for all results, new or empty; with ``force`` it may hold older ones.
     """
@@ -43,6 +44,7 @@ class Options:
     force: bool = False
     watch: tuple[str, ...] = ()
     artifacts: Path | None = None
+    diagnose: bool = True
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for a value that cannot be."""

@@ -15,9 +15,15 @@ from forkpoint.errors import UsageError
 from forkpoint.host import Workload, unwritable
 
 FORMAT = "forkpoint.results/1"
+DETAIL, BARE, SEARCH = "-detail", "-bare", "-search"
+"""Ends of names: recordings of the second pass, of the bare run, and logs of the search."""
+
 PARENT = "forkpoint-results"
 OWN_NAMES = frozenset(
-    {"results.json", "comparison.json", "report.html", "recordings", "logs", "artifacts"}
+    {
+        *("results.json", "comparison.json", "report.html"),
+        *("recordings", "logs", "artifacts", "capsules"),
+    }
 )
 
 
@@ -63,6 +69,11 @@ class Results:
     def artifacts(self) -> Path:
         """Where the files that the script wrote go, in a folder for each environment."""
         return self.folder / "artifacts"
+
+    @property
+    def capsules(self) -> Path:
+        """Where a captured call of each origin goes."""
+        return self.folder / "capsules"
 
     @property
     def comparison(self) -> Path:

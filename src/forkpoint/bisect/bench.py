@@ -26,8 +26,9 @@ from forkpoint.environments import (
 )
 from forkpoint.errors import UsageError
 
-_LEAST_GUESS = 7 * 10**9
-"""Bytes to leave for a build: a CUDA build of torch takes 3 to 6 GB, and the next may take more."""
+_LEAST_GUESS = 10 * 10**9
+"""Bytes to leave for a build: while the wheels of a CUDA build of torch (2.8 and 2.9 most of all)
+are unpacked, up to 9.5 GB more lie on the disk than before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,13 @@ def parse_constraint(text: str) -> Constraint:
         )
     needed = tuple(parse_requirement(one) for one in rest.split())
     return Constraint(package=releases.name, releases=releases.specifier, requirements=needed)
+
+
+KNOWN = (
+    parse_constraint("torch<2.3: numpy<2"),  # built against numpy 1: warns and lacks .numpy()
+    parse_constraint("torch>=2.1,<2.2: setuptools<81"),  # imports pkg_resources
+)
+"""What is known of releases, whoever asks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +108,7 @@ class Bench:
         """The base spec, with one release of the package and what that release needs."""
         extra = [
             requirement
-            for constraint in self.constraints
+            for constraint in (*KNOWN, *self.constraints)
             if constraint.applies(self.package, version)
             for requirement in constraint.requirements
         ]

@@ -154,6 +154,7 @@ def options(chosen: Chosen, config: Config) -> Options:
         out=chosen["out"],
         force=chosen["force"],
         artifacts=chosen.get("artifacts"),
+        diagnose=not chosen.get("no_diagnose"),
         watch=tuple(dict.fromkeys((*config.watch, *chosen.get("watch", ())))),
     )
 

@@ -55,6 +55,11 @@ _OUTPUT_VALUES = {"--out", "--html", "--format"}
     help="2 runs both environments at once: faster, but they share cores and memory.",
 )
 @click.option(
+    "--no-diagnose",
+    is_flag=True,
+    help="Find where the runs part ways, and do not search for the ops that are the cause.",
+)
+@click.option(
     "--artifacts",
     type=click.Path(path_type=Path),
     metavar="PATH",

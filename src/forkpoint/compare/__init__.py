@@ -1,5 +1,6 @@
 """Comparing two recordings: alignment, metrics, forks, verdicts."""
 
+from forkpoint.compare.calls import DifferingCall, differing_calls, equal_steps
 from forkpoint.compare.diff import Context, diff, environment_differences
 from forkpoint.compare.metrics import compare_arrays, compare_stream
 from forkpoint.compare.neutral import check_neutral, unrepeatable_steps
@@ -11,13 +12,16 @@ __all__ = [
     "PRESETS",
     "SEVERITY",
     "Context",
+    "DifferingCall",
     "Pick",
     "Plan",
     "check_neutral",
     "compare_arrays",
     "compare_stream",
     "diff",
+    "differing_calls",
     "environment_differences",
+    "equal_steps",
     "limits_for",
     "parse_tolerance",
     "second_pass",

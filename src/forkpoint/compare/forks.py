@@ -44,13 +44,13 @@ class ForkFinder:
         ops = pairs[kinds == KIND_OP]
         for pair in ops:
             places = int(events.a[pair[0]]), int(events.b[pair[1]])
-            if self._inputs_equal(places):
+            if inputs_equal(self._a, self._b, places):
                 fork = self._fork(step, events, places, inputs_equal=True)
                 return Found(fork, self._same_arguments(places))
         # no op is known to have equal inputs: the first op that differs, else the first module
         first = ops[0] if len(ops) else pairs[0]
         places = int(events.a[first[0]]), int(events.b[first[1]])
-        equal = self._inputs_equal(places) if len(ops) else None
+        equal = inputs_equal(self._a, self._b, places) if len(ops) else None
         return Found(self._fork(step, events, places, inputs_equal=equal), False)
 
     def _same_arguments(self, places: tuple[int, int]) -> bool:
@@ -82,7 +82,7 @@ class ForkFinder:
             after=self._last_identical(events, places[0], root),
             shapes=tuple(output.baseline.tensor.shape for output in outputs),
             dtypes=tuple(output.baseline.tensor.dtype for output in outputs),
-            metrics=_largest(outputs),
+            metrics=largest(outputs),
         )
 
     def _last_identical(self, events: StepEvents, place: int, root: str) -> str | None:
@@ -93,20 +93,19 @@ class ForkFinder:
         modules = places[(columns.kind[places] == KIND_MODULE) & columns.hashed[places]]
         return self._a.label(int(modules[-1]), root) if len(modules) else None
 
-    def _inputs_equal(self, places: tuple[int, int]) -> bool | None:
-        """Whether an op's inputs are equal on both sides; None where that is not known."""
-        one, two = (
-            _inputs(view, place) for view, place in zip((self._a, self._b), places, strict=True)
-        )
-        if len(one) != len(two):
-            return False
-        known = [
-            equal_content(self._a.recording, x.tensor, self._b.recording, y.tensor)
-            for x, y in zip(one, two, strict=True)
-        ]
-        if False in known:
-            return False
-        return None if None in known else True
+
+def inputs_equal(a: View, b: View, places: tuple[int, int]) -> bool | None:
+    """Whether an op's inputs are equal on both sides; None where that is not known."""
+    one, two = (_inputs(view, place) for view, place in zip((a, b), places, strict=True))
+    if len(one) != len(two):
+        return False
+    known = [
+        equal_content(a.recording, x.tensor, b.recording, y.tensor)
+        for x, y in zip(one, two, strict=True)
+    ]
+    if False in known:
+        return False
+    return None if None in known else True
 
 
 def equal_content(one: Recording, a: TensorRow, two: Recording, b: TensorRow) -> bool | None:
@@ -143,6 +142,7 @@ def _inputs(view: View, place: int) -> list[ValueRow]:
     return [value for value in values if value.role == ROLE_IN]
 
 
-def _largest(outputs: tuple[Measured, ...]) -> Metrics | None:
+def largest(outputs: tuple[Measured, ...]) -> Metrics | None:
+    """The metrics of the output that differs most, or None where none was measured."""
     measured = [output.metrics for output in outputs if output.metrics]
     return max(measured, key=lambda m: (m.nonfinite_mismatches > 0, m.max_abs), default=None)

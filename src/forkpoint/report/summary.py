@@ -48,10 +48,15 @@ def verdict_sentence(comparison: Comparison) -> str:
 
 
 def lead_sentences(comparison: Comparison) -> tuple[str, ...]:
-    """The first fork, where the verdict is one about numbers."""
+    """The diagnosis, or else the first fork, where the verdict is one about numbers."""
     if comparison.verdict not in _DIFFERING:
         return ()
-    return tuple(plain(sentence) for sentence in fork_sentences(comparison))
+    found = fork_sentences(comparison)
+    if comparison.origins:
+        found = comparison.explanation
+    elif comparison.explanation:
+        found = (*found, *comparison.explanation)
+    return tuple(plain(sentence) for sentence in found)
 
 
 def sentences(comparison: Comparison) -> tuple[str, ...]:

@@ -1,0 +1,80 @@
+"""Saying why: the diagnosis of a comparison, with the environments it was made in."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from forkpoint.api._results import DETAIL, Results
+from forkpoint.api._runner import Runner
+from forkpoint.diagnose import Case, diagnose
+from forkpoint.environments import Environment
+from forkpoint.host import Call, Job, JobResult, Replayed, Watcher, Workload, replay
+from forkpoint.model import Comparison, Tolerance
+
+ROOM = 2 * 10**9
+"""Bytes of the baseline's tensors that may lie on the disk during the search."""
+
+_SHARE = 4  # of the free disk, one part in this many at most
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One environment, as `forkpoint.diagnose` asks for it."""
+
+    runner: Runner
+    environment: Environment
+    workload: Workload
+    tolerance: Tolerance
+    logs: Path
+
+    @property
+    def name(self) -> str:
+        """What the environment is called."""
+        return self.environment.name
+
+    def run(self, job: Job, *, purpose: str) -> JobResult:
+        """Run a job in a fresh process."""
+        limits = asdict(self.tolerance)
+        tolerance = {key: limits[key] for key in ("limits", "outputs")}
+        whole = replace(job, workload=self.workload, tolerance=tolerance)
+        return self.runner.run(self.environment, whole, logs=self.logs, purpose=purpose)
+
+    def replay(self, calls: Sequence[Call], *, purpose: str) -> dict[str, Replayed]:
+        """Run op calls in a fresh process."""
+        observer = self.runner.observer
+        observer.running(self.name, purpose)
+        watcher = Watcher(event=lambda last: observer.event(self.name, last))
+        control = self.logs.with_name(f"{self.logs.name}-replay")
+        return replay(
+            self.environment,
+            calls,
+            control=control,
+            timeout=self.runner.options.timeout,
+            watcher=watcher,
+        )
+
+
+def diagnosed(comparison: Comparison, benches: tuple[Bench, Bench], results: Results) -> Comparison:
+    """The comparison with its origins, by what the second pass recorded.
+
+    What the search records is removed at its end, also at a failed one; capsules of the origins
+    stay in the folder of results.
+    """
+    one, two = benches
+    scratch = results.folder / "recordings" / "search"
+    case = Case(
+        comparison=comparison,
+        tolerance=one.tolerance,
+        benches=benches,
+        recordings=(results.recording(one.name, DETAIL), results.recording(two.name, DETAIL)),
+        folder=results.capsules,
+        scratch=scratch,
+        room=min(ROOM, shutil.disk_usage(results.folder).free // _SHARE),
+    )
+    try:
+        return diagnose(case)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

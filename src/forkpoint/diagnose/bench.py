@@ -1,0 +1,46 @@
+"""What a diagnosis is given: both environments, ready to run again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from forkpoint.host import Call, Job, JobResult, Replayed
+from forkpoint.model import Comparison, Tolerance
+
+
+class Bench(Protocol):
+    """One environment in which the workload can be run again, and single op calls replayed."""
+
+    @property
+    def name(self) -> str:
+        """What the environment is called."""
+        ...
+
+    def run(self, job: Job, *, purpose: str) -> JobResult:
+        """Run a job in a fresh process; the workload and the tolerance are put into it."""
+        ...
+
+    def replay(self, calls: Sequence[Call], *, purpose: str) -> dict[str, Replayed]:
+        """Run op calls in a fresh process; what came of each, by id."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One divergent comparison under diagnosis.
+
+    ``recordings`` are those of the second pass (baseline, candidate). ``folder`` is for what
+    stays, ``scratch`` for recordings that are removed when they were read; ``room`` is the
+    number of bytes that may lie there meanwhile.
+    """
+
+    comparison: Comparison
+    tolerance: Tolerance
+    benches: tuple[Bench, Bench]
+    recordings: tuple[Path, Path]
+    folder: Path
+    scratch: Path
+    room: int

@@ -1,0 +1,179 @@
+"""Confirming origins alone: their calls, replayed as capsules, with controls."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from forkpoint.compare import DifferingCall
+from forkpoint.diagnose.bench import Case
+from forkpoint.diagnose.lockstep import Lockstep, representatives
+from forkpoint.host import Call, Replayed
+from forkpoint.model import Oracle
+
+Key = tuple[str, tuple[str, ...]]
+"""What origins are told apart by: the op and the dtypes of its inputs."""
+
+_NEAR = 0.05  # in ULP: sides closer to each other than this are equally far from the truth
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isolated:
+    """What replaying one origin's capsules showed.
+
+    ``confirmed`` is ``replay`` where each side alone gives its own recorded bits, and the two
+    differ; ``in_place`` where only the running script shows the difference; ``reason`` says
+    why. ``folder`` holds the baseline's capsule, where one was kept.
+    """
+
+    confirmed: Literal["replay", "in_place"]
+    reason: str
+    folder: Path | None = None
+    oracle: Oracle | None = None
+
+
+class _Source(msgspec.Struct, frozen=True):
+    step: int
+    module: str
+    call: int
+
+
+class _Output(msgspec.Struct, frozen=True):
+    slot: int
+    digest: str
+
+
+class _Document(msgspec.Struct, frozen=True):
+    op: str
+
+
+class _Capsule(msgspec.Struct, frozen=True):
+    call: _Document
+    source: _Source
+    outputs: tuple[_Output, ...]
+
+
+def isolate(case: Case, found: Lockstep) -> dict[Key, Isolated]:
+    """Replay the first call of each origin in both environments, alone.
+
+    Controls: the baseline's capsule in the baseline gives the baseline's recorded bits, the
+    candidate's own in the candidate gives the candidate's. Capsules move to ``case.folder``.
+    """
+    pairs = dict(_captured(case, found))
+    calls = [
+        [
+            call
+            for number, folders in enumerate(pairs.values())
+            for call in _calls(number, folders, side)
+        ]
+        for side in (0, 1)
+    ]
+    answers = [
+        bench.replay(asked, purpose="replaying the origins alone") if asked else {}
+        for bench, asked in zip(case.benches, calls, strict=True)
+    ]
+    isolated = {}
+    for number, (key, folders) in enumerate(pairs.items()):
+        isolated[key] = _judge(number, folders, answers)
+    for call in representatives(found.origins):
+        nothing = Isolated(confirmed="in_place", reason="no capsule of it could be kept")
+        isolated.setdefault((call.op, call.dtypes), nothing)
+    return isolated
+
+
+def _calls(number: int, folders: tuple[Path, Path], side: int) -> list[Call]:
+    own, other = folders[side], folders[1 - side]
+    asked = [Call(id=f"{number}/own", capsule=own, repeat=2, against=("capsule", other))]
+    if side == 0:
+        asked.append(
+            Call(id=f"{number}/exact", capsule=own, as_="float64", against=("capsule", other))
+        )
+    else:
+        asked.append(Call(id=f"{number}/crossed", capsule=other, state=own, against=(own,)))
+    return asked
+
+
+def _captured(case: Case, found: Lockstep) -> Iterator[tuple[Key, tuple[Path, Path]]]:
+    """The capsules of both sides, by origin; only calls that both sides kept."""
+    sides = [{_place(folder): folder for folder in _capsules(root)} for root in found.capsules]
+    wanted = representatives(found.origins)
+    for number, call in enumerate(wanted, 1):
+        place = (call.step, call.module, call.op, call.call)
+        if place not in sides[0] or place not in sides[1]:
+            continue
+        target = case.folder / f"{number:02}-{call.op.split('.')[1]}"
+        target.mkdir(parents=True, exist_ok=True)
+        moved = [target / bench.name for bench in case.benches]
+        for side, folder in zip(sides, moved, strict=True):
+            shutil.move(side[place], folder)
+        yield (call.op, call.dtypes), (moved[0], moved[1])
+
+
+def _capsules(root: Path) -> list[Path]:
+    return sorted(path.parent for path in root.glob("*/capsule.json"))
+
+
+def _read(folder: Path) -> _Capsule:
+    return msgspec.json.decode((folder / "capsule.json").read_bytes(), type=_Capsule)
+
+
+def _place(folder: Path) -> tuple[int, str, str, int]:
+    capsule = _read(folder)
+    source = capsule.source
+    return source.step, source.module, capsule.call.op, source.call
+
+
+def _judge(number: int, folders: tuple[Path, Path], answers: list[dict[str, Replayed]]) -> Isolated:
+    recorded = [{one.slot: one.digest for one in _read(folder).outputs} for folder in folders]
+    owns = [answer[f"{number}/own"] for answer in answers]
+    oracle = _oracle(answers[0].get(f"{number}/exact"))
+    folder = folders[0]
+    for own, side in zip(owns, recorded, strict=True):
+        if own.status != "ran":
+            reason = f"replay {own.status}: {own.reason or 'no reason given'}"
+            return Isolated(confirmed="in_place", reason=reason, folder=folder, oracle=oracle)
+        if not _gives(own, side):
+            reason = "alone, the op does not give the bits that it gave in the script"
+            return Isolated(confirmed="in_place", reason=reason, folder=folder, oracle=oracle)
+    crossed = answers[1][f"{number}/crossed"]
+    if recorded[0] == recorded[1] or not _gives(crossed, recorded[1]):
+        reason = "alone, given the baseline's memory, the candidate gives other bits again"
+        return Isolated(confirmed="in_place", reason=reason, folder=folder, oracle=oracle)
+    reason = "both controls passed: each environment alone gives its own recorded bits"
+    return Isolated(confirmed="replay", reason=reason, folder=folder, oracle=oracle)
+
+
+def _gives(answer: Replayed, recorded: Mapping[int, str]) -> bool:
+    found = {output.slot: output.digest for output in answer.outputs}
+    same = all(found.get(slot) == digest for slot, digest in recorded.items())
+    return answer.status == "ran" and answer.repeatable and same
+
+
+def _oracle(exact: Replayed | None) -> Oracle | None:
+    """Distances of both sides from the float64 value, the largest over all outputs."""
+    if exact is None or exact.status != "ran":
+        return None
+    pairs = [
+        (one["max_ulp"], two["max_ulp"])
+        for output in exact.outputs
+        for one, two in [tuple(output.metrics)]
+        if one is not None and two is not None
+    ]
+    if not pairs:
+        return None
+    baseline, candidate = (max(side) for side in zip(*pairs, strict=True))
+    apart = candidate - baseline
+    nearer: Literal["baseline", "candidate", "neither"] = "neither"
+    if abs(apart) > _NEAR:
+        nearer = "baseline" if apart > 0 else "candidate"
+    return Oracle(baseline_max_ulp=baseline, candidate_max_ulp=candidate, nearer=nearer)
+
+
+def origin_key(call: DifferingCall) -> Key:
+    """The origin that a call belongs to."""
+    return call.op, call.dtypes

@@ -1,0 +1,177 @@
+"""The diagnosis: origins, isolation, sufficiency, and what each of them rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from forkpoint.compare import DifferingCall, differing_calls
+from forkpoint.diagnose.bench import Case
+from forkpoint.diagnose.isolation import Isolated, Key, isolate, origin_key
+from forkpoint.diagnose.lockstep import Lockstep, lockstep
+from forkpoint.diagnose.words import explain
+from forkpoint.model import Comparison, Experiment, Metrics, Origin, Outcome, Verdict
+from forkpoint.store import Recording
+
+_DIFFERING = frozenset({Verdict.DIVERGENT, Verdict.WITHIN_TOLERANCE})
+
+
+def diagnose(case: Case) -> Comparison:
+    """The comparison, with its origins, experiments and the verdict in plain words.
+
+    Steps that cannot be compared are left alone; a comparison in which no op call is known to
+    differ by itself gets an experiment that says so, and no origin. Raises what the
+    environments raise where they cannot be started.
+    """
+    steps = tuple(s.index for s in case.comparison.steps if s.verdict in _DIFFERING)
+    seen = _differing(case, steps)
+    first = [call for call in seen if call.is_origin]
+    if not first:
+        return _explained(case.comparison, (), (_no_origin(case.comparison, seen),), None)
+    some = tuple(sorted({call.step for call in seen}))
+    found = lockstep(case, first, steps=some, purpose="searching for origins")
+    chosen, left_out = _that_fit(case, steps, found)
+    if set(chosen) > set(some) and not found.failure:
+        calls = found.origins or tuple(first)
+        found = lockstep(case, calls, steps=chosen, purpose="substituting the origins")
+    if not found.origins:
+        return _explained(case.comparison, (), (_vanished(found),), None)
+    isolated = isolate(case, found)
+    origins = _origins(found, isolated, case.folder)
+    experiments = (_replay(case, origins, isolated), _sufficiency(case, found, left_out))
+    return _explained(case.comparison, origins, experiments, _propagated(seen, found))
+
+
+def _differing(case: Case, steps: Sequence[int]) -> tuple[DifferingCall, ...]:
+    with Recording.open(case.recordings[0]) as one, Recording.open(case.recordings[1]) as two:
+        return differing_calls(one, two, steps=steps, tolerance=case.tolerance)
+
+
+def _that_fit(
+    case: Case, steps: Sequence[int], found: Lockstep
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The steps whose origins' outputs fit into the room, and the others.
+
+    A step is taken to need as much as the neediest of those looked at.
+    """
+    needs: dict[int, int] = {}
+    for call in found.origins:
+        needs[call.step] = needs.get(call.step, 0) + call.bytes
+    most = max(needs.values(), default=0)
+    count = len(steps) if not most else min(len(steps), case.room // most)
+    before = [step for step in found.steps if step in steps]
+    order = (*before, *(step for step in steps if step not in set(before)))
+    chosen = order[: max(count, len(before))]
+    return tuple(sorted(chosen)), tuple(sorted(set(steps) - set(chosen)))
+
+
+def _origins(found: Lockstep, isolated: Mapping[Key, Isolated], folder: Path) -> tuple[Origin, ...]:
+    groups: dict[Key, list[DifferingCall]] = {}
+    for call in found.origins:
+        groups.setdefault(origin_key(call), []).append(call)
+    return tuple(_origin(calls, isolated[key], folder) for key, calls in groups.items())
+
+
+def _origin(calls: Sequence[DifferingCall], alone: Isolated, folder: Path) -> Origin:
+    first = calls[0]
+    place = alone.folder and alone.folder.relative_to(folder.parent)
+    return Origin(
+        op=first.op,
+        signature=first.signature,
+        modules=tuple(dict.fromkeys(call.module for call in calls)),
+        shapes=tuple(dict.fromkeys(call.shapes[0] for call in calls if call.shapes)),
+        steps=tuple(sorted({call.step for call in calls})),
+        metrics=_largest([call.metrics for call in calls if call.metrics]),
+        oracle=alone.oracle,
+        dtypes=first.dtypes,
+        calls=len(calls),
+        confirmed=alone.confirmed,
+        capsule=None if place is None else place.as_posix(),
+    )
+
+
+def _largest(measured: Sequence[Metrics]) -> Metrics | None:
+    return max(measured, key=lambda m: (m.nonfinite_mismatches, m.max_abs), default=None)
+
+
+def _propagated(seen: Sequence[DifferingCall], found: Lockstep) -> int:
+    """How many calls of the second pass differ, and are no origins."""
+    origins = {(call.step, call.module, call.op, call.call) for call in found.origins}
+    return sum((call.step, call.module, call.op, call.call) not in origins for call in seen)
+
+
+def _explained(
+    comparison: Comparison,
+    origins: tuple[Origin, ...],
+    experiments: tuple[Experiment, ...],
+    propagated: int | None,
+) -> Comparison:
+    whole = replace(comparison, origins=origins, experiments=experiments, propagated=propagated)
+    return replace(whole, explanation=explain(whole))
+
+
+def _no_origin(comparison: Comparison, seen: Sequence[DifferingCall]) -> Experiment:
+    if comparison.sequences:
+        why = "the operators that ran are not the same, so that is the first thing to explain"
+    elif seen:
+        why = f"of {len(seen)} op calls that differ, none is known to have had equal inputs"
+    else:
+        why = "no op call that was recorded differs: it happens where ops are not seen"
+    return Experiment(
+        name="origins",
+        hypothesis="some op gives other bits from the same inputs",
+        did="compared inputs and outputs of every op call that was recorded",
+        outcome=Outcome.INCONCLUSIVE,
+        evidence=why,
+    )
+
+
+def _vanished(found: Lockstep) -> Experiment:
+    return Experiment(
+        name="origins",
+        hypothesis="some op gives other bits from the same inputs",
+        did=f"ran the script again, with the baseline's outputs of {', '.join(found.ops)}",
+        outcome=Outcome.INCONCLUSIVE,
+        evidence=found.failure or "in the runs of the search, no op call differed by itself",
+    )
+
+
+def _replay(case: Case, origins: Sequence[Origin], isolated: Mapping[Key, Isolated]) -> Experiment:
+    alone = sum(origin.confirmed == "replay" for origin in origins)
+    reasons = [
+        f"{op} ({', '.join(dtypes)}): {one.reason}" for (op, dtypes), one in isolated.items()
+    ]
+    outcome = Outcome.SUPPORTED if alone == len(origins) else Outcome.INCONCLUSIVE
+    names = " and ".join(bench.name for bench in case.benches)
+    return Experiment(
+        name="replay",
+        hypothesis="each origin differs by itself, outside of the script, too",
+        did=f"ran one captured call of each origin alone, twice, in {names}, with the numerics "
+        "state of the call",
+        outcome=outcome,
+        evidence=f"{alone} of {len(origins)} differ alone; " + "; ".join(reasons),
+    )
+
+
+def _sufficiency(case: Case, found: Lockstep, left_out: Sequence[int]) -> Experiment:
+    baseline, candidate = (bench.name for bench in case.benches)
+    total = len(found.steps)
+    parts = [f"{len(found.identical)} of {total} steps became identical to {baseline}"]
+    if found.failure:
+        parts = [f"the run failed: {found.failure}"]
+    if found.missed:
+        parts.append(f"{found.missed} calls could not be substituted")
+    if found.unexplained:
+        parts.append(f"{len(found.unexplained)} op calls still differ for want of equal inputs")
+    if left_out:
+        parts.append(f"{len(left_out)} more steps were not tried: no room for their tensors")
+    outcome = Outcome.SUPPORTED if found.complete else Outcome.INCONCLUSIVE
+    return Experiment(
+        name="sufficiency",
+        hypothesis="the origins are the whole cause",
+        did=f"ran the script in {candidate} with {baseline}'s outputs in place of those of "
+        f"{', '.join(found.ops)} (search done in {found.rounds} rounds)",
+        outcome=outcome,
+        evidence="; ".join(parts),
+    )
