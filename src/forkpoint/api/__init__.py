@@ -7,12 +7,14 @@ from forkpoint.api._compare import Finished, compare, diff, run_comparison
 from forkpoint.api._history import PYTHON, Range, bisect, history
 from forkpoint.api._options import Observer, Options
 from forkpoint.api._record import record
+from forkpoint.api._replay import CapsuleReplay, replay_capsules
 from forkpoint.api._runner import Asked, Environments, Runner
 from forkpoint.environments import Environment, EnvironmentCache
 
 __all__ = [
     "PYTHON",
     "Asked",
+    "CapsuleReplay",
     "Environments",
     "Finished",
     "Observer",
@@ -25,6 +27,7 @@ __all__ = [
     "diff_artifacts",
     "history",
     "record",
+    "replay_capsules",
     "run_comparison",
 ]
 

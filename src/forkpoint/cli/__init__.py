@@ -19,6 +19,7 @@ from forkpoint.cli.doctor import doctor
 from forkpoint.cli.env import env
 from forkpoint.cli.history import history
 from forkpoint.cli.record import record
+from forkpoint.cli.replay import replay
 from forkpoint.cli.report import report
 
 __all__ = ["main"]
@@ -39,7 +40,7 @@ def forkpoint() -> None:
     """
 
 
-for _verb in (demo, compare, record, diff, bisect, history, report, env, doctor):
+for _verb in (demo, compare, record, diff, replay, bisect, history, report, env, doctor):
     forkpoint.add_command(_verb)
 
 

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import msgspec
-
 from forkpoint.compare import DifferingCall
 from forkpoint.diagnose.bench import Case
 from forkpoint.diagnose.lockstep import Lockstep, representatives
 from forkpoint.host import Call, Replayed
 from forkpoint.model import Oracle
+from forkpoint.store import read_capsule
 
 Key = tuple[str, tuple[str, ...]]
 """What origins are told apart by: the op and the dtypes of its inputs."""
@@ -35,27 +34,6 @@ class Isolated:
     reason: str
     folder: Path | None = None
     oracle: Oracle | None = None
-
-
-class _Source(msgspec.Struct, frozen=True):
-    step: int
-    module: str
-    call: int
-
-
-class _Output(msgspec.Struct, frozen=True):
-    slot: int
-    digest: str
-
-
-class _Document(msgspec.Struct, frozen=True):
-    op: str
-
-
-class _Capsule(msgspec.Struct, frozen=True):
-    call: _Document
-    source: _Source
-    outputs: tuple[_Output, ...]
 
 
 def isolate(case: Case, found: Lockstep) -> dict[Key, Isolated]:
@@ -118,18 +96,13 @@ def _capsules(root: Path) -> list[Path]:
     return sorted(path.parent for path in root.glob("*/capsule.json"))
 
 
-def _read(folder: Path) -> _Capsule:
-    return msgspec.json.decode((folder / "capsule.json").read_bytes(), type=_Capsule)
-
-
 def _place(folder: Path) -> tuple[int, str, str, int]:
-    capsule = _read(folder)
-    source = capsule.source
-    return source.step, source.module, capsule.call.op, source.call
+    capsule = read_capsule(folder)
+    return capsule.step, capsule.module, capsule.op, capsule.number
 
 
 def _judge(number: int, folders: tuple[Path, Path], answers: list[dict[str, Replayed]]) -> Isolated:
-    recorded = [{one.slot: one.digest for one in _read(folder).outputs} for folder in folders]
+    recorded = [read_capsule(folder).outputs for folder in folders]
     owns = [answer[f"{number}/own"] for answer in answers]
     oracle = _oracle(answers[0].get(f"{number}/exact"))
     folder = folders[0]

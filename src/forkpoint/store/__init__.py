@@ -1,5 +1,6 @@
 """Reading recordings as untrusted input."""
 
+from forkpoint.store.capsules import Capsule, read_capsule
 from forkpoint.store.dtypes import DTYPES, SAFETENSORS
 from forkpoint.store.manifest import Digest, Limits, Manifest, ScriptError
 from forkpoint.store.recording import Recording
@@ -17,6 +18,7 @@ from forkpoint.store.tensors import read_header
 __all__ = [
     "DTYPES",
     "SAFETENSORS",
+    "Capsule",
     "Digest",
     "EventColumns",
     "EventRow",
@@ -29,5 +31,6 @@ __all__ = [
     "TensorRow",
     "UncoveredRow",
     "ValueRow",
+    "read_capsule",
     "read_header",
 ]

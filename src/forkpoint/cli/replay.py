@@ -1,0 +1,91 @@
+"""``forkpoint replay``: single op calls, run again in another environment."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from forkpoint import api
+from forkpoint.cli import _options
+from forkpoint.cli._show import Output, print_bytes
+from forkpoint.report.words import plain
+
+_SAID = {
+    True: "same bits as recorded",
+    False: "other bits",
+    None: "not run",
+}
+
+
+@click.command(
+    epilog="""
+    \b
+    Examples:
+      forkpoint replay --env torch==2.10.0 forkpoint-results/encode-.../capsules/01-*/old
+      forkpoint replay --env old=torch==2.9.1 --env new=torch==2.10.0 CAPSULE --format json
+    """
+)
+@click.option(
+    "--env",
+    "envs",
+    multiple=True,
+    required=True,
+    metavar="NAME='TOKENS'",
+    help="An environment to replay in, as for compare. Repeatable.",
+)
+@_options.build_options
+@click.option("--timeout", type=float, metavar="SECONDS", help="Time limit for each process.")
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.argument("capsules", nargs=-1, required=True, type=click.Path(path_type=Path))
+def replay(**chosen: Any) -> int:
+    """Run the op call of each CAPSULE again and compare its outputs with the recorded bits.
+
+    A capsule is a folder with capsule.json, as compare leaves one for each origin. Exit status:
+    0 all gave the recorded bits, 1 some did not or could not be run, 2 error.
+    """
+    config = _options.config_here()
+    names = [f"env{number}" for number in range(1, len(chosen["envs"]) + 1)]
+    environments = _options.environments(chosen["envs"], names, chosen, config)
+    output = Output(chosen["form"], None, chosen["quiet"])
+    options = api.Options(
+        timeout=chosen["timeout"],
+        max_cache=chosen["max_cache"],
+        torch_backend=chosen["torch_backend"],
+    )
+    with output.watch() as watch, tempfile.TemporaryDirectory() as logs:
+        found = api.replay_capsules(
+            chosen["capsules"], environments, logs=Path(logs), options=options, observer=watch
+        )
+    if chosen["form"] == "json":
+        print_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+    else:
+        _render(found, Console())
+    return 0 if all(one.equal for one in found) else 1
+
+
+def _render(found: tuple[api.CapsuleReplay, ...], console: Console) -> None:
+    table = Table(box=None, header_style="bold")
+    for column in ("capsule", "op", "environment", "result", "max abs", "max ULP"):
+        table.add_column(column, overflow="fold")
+    for one in found:
+        said = _SAID[one.equal] if one.status == "ran" else f"{one.status}: {one.reason}"
+        if one.status == "ran" and not one.repeatable:
+            said += ", and not the same twice"
+        table.add_row(
+            plain(one.capsule),
+            plain(one.op),
+            plain(one.environment),
+            plain(said),
+            "-" if one.max_abs is None else f"{one.max_abs:.3g}",
+            "-" if one.max_ulp is None else f"{one.max_ulp:,}",
+        )
+    console.print(table)
