@@ -51,11 +51,9 @@ def lead_sentences(comparison: Comparison) -> tuple[str, ...]:
     """The diagnosis, or else the first fork, where the verdict is one about numbers."""
     if comparison.verdict not in _DIFFERING:
         return ()
-    found = fork_sentences(comparison)
-    if comparison.origins:
-        found = comparison.explanation
-    elif comparison.explanation:
-        found = (*found, *comparison.explanation)
+    found = comparison.explanation
+    if not (found and comparison.origins):
+        found = (*fork_sentences(comparison), *found)
     return tuple(plain(sentence) for sentence in found)
 
 
