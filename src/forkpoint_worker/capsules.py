@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from .uncovered import Uncovered
     from .writer import Event
 
-FORMAT = "forkpoint.capsule/1"
 _NAME = re.compile(r"([A-Za-z_]\w*)\.([A-Za-z_]\w*)\.(\w+)\Z")
 _LIBRARIES = frozenset(("aten", "quantized", "mkldnn", "mkl", "onednn", "prims"))
 _FORBIDDEN = frozenset(("aten.from_file", "aten.save"))
@@ -70,11 +69,8 @@ class Capsules:
         self._seen: set[object] = set()
         self._count = 0
 
-    def wants(self, step: Step, module: str, op: Op, call: Call) -> bool:
+    def wants(self, wanted: Wanted, step: Step, module: str, op: Op, call: Call) -> bool:
         """Whether this call is to be kept; says so once for each signature."""
-        wanted = step.pick.capsules
-        if wanted is None:
-            return False
         number = step.calls.get((schema.KIND_OP, module, op.name, step.inside), 0)
         if step.inside and wanted.takes(module, op.name, number):
             return True
@@ -97,7 +93,7 @@ class Capsules:
         if description.reason is None:
             write_tensors(os.path.join(folder, INPUTS), dict(description.contents()))
         return Draft(folder, {
-            "format": FORMAT,
+            "format": schema.CAPSULE_FORMAT,
             "call": description.document(),
             "state": state.capture(),
             "fingerprint": self._fingerprint,
@@ -182,6 +178,6 @@ def read(folder: str) -> dict[str, Any]:
     """``capsule.json`` of a folder."""
     with open(os.path.join(folder, "capsule.json")) as stream:
         data = json.load(stream)
-    if data.get("format") != FORMAT:
-        raise ValueError("%s is no capsule of format %s" % (folder, FORMAT))
+    if data.get("format") != schema.CAPSULE_FORMAT:
+        raise ValueError("%s is no capsule of format %s" % (folder, schema.CAPSULE_FORMAT))
     return dict(data)

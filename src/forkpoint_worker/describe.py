@@ -158,19 +158,15 @@ def _short(value: object) -> str:
     return str(value).rpartition(".")[2]
 
 
-def _hex(number: float) -> str:
-    return float(number).hex()
-
-
 # in this order: a bool is an int, too
 _PLAIN: tuple[tuple[type, Callable[[Any], dict[str, Any]]], ...] = (
     (type(None), lambda _: {"none": True}),
     (bool, lambda value: {"bool": value}),
     (int, lambda value: {"int": value}),
     (torch.SymInt, lambda value: {"int": int(value)}),
-    (float, lambda value: {"float": _hex(value)}),
-    (torch.SymFloat, lambda value: {"float": _hex(float(value))}),
-    (complex, lambda value: {"complex": [_hex(value.real), _hex(value.imag)]}),
+    (float, lambda value: {"float": value.hex()}),
+    (torch.SymFloat, lambda value: {"float": float(value).hex()}),
+    (complex, lambda value: {"complex": [value.real.hex(), value.imag.hex()]}),
     (str, lambda value: {"str": value}),
     (torch.dtype, lambda value: {"dtype": _short(value)}),
     (torch.layout, lambda value: {"layout": _short(value)}),

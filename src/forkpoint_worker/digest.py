@@ -201,15 +201,15 @@ class _Lane:
         return low.add_(high)
 
 
-def _shift(z: torch.Tensor, bits: int) -> torch.Tensor:
+def shift(z: torch.Tensor, bits: int) -> torch.Tensor:
     """Logical right shift of an int64 tensor."""
     return (z >> bits) & ((1 << (64 - bits)) - 1)
 
 
 def _mixed(z: torch.Tensor) -> torch.Tensor:
-    z = (z ^ _shift(z, 32)) * signed(MIX_1)
-    z = (z ^ _shift(z, 29)) * signed(MIX_2)
-    return z ^ _shift(z, 32)
+    z = (z ^ shift(z, 32)) * signed(MIX_1)
+    z = (z ^ shift(z, 29)) * signed(MIX_2)
+    return z ^ shift(z, 32)
 
 
 def _as_words(flat: torch.Tensor, words: int) -> torch.Tensor:

@@ -12,7 +12,7 @@ from typing import Any, Mapping
 
 import torch
 
-from .digest import GOLDEN, MIX_1, MIX_2, mix, signed
+from .digest import GOLDEN, MIX_1, MIX_2, mix, shift, signed
 
 _MASK = (1 << 64) - 1
 _PIECE = 16  # bits of the uniform integers that a normal number is the sum of
@@ -55,26 +55,21 @@ def _hash(seed: int, count: int, lane: int) -> torch.Tensor:
     start = mix((seed * 2 + lane + 1) & _MASK)
     z = torch.arange(count, dtype=torch.int64, device="cpu")
     z = z * signed(GOLDEN) + signed(start)
-    z = (z ^ _shift(z, 30)) * signed(MIX_1)
-    z = (z ^ _shift(z, 27)) * signed(MIX_2)
-    return z ^ _shift(z, 31)
-
-
-def _shift(z: torch.Tensor, bits: int) -> torch.Tensor:
-    """Logical right shift."""
-    return (z >> bits) & ((1 << (64 - bits)) - 1)
+    z = (z ^ shift(z, 30)) * signed(MIX_1)
+    z = (z ^ shift(z, 27)) * signed(MIX_2)
+    return z ^ shift(z, 31)
 
 
 def _integers(recipe: Mapping[str, Any], count: int) -> torch.Tensor:
     low, high = int(recipe["low"]), int(recipe["high"])
     if high <= low:
         raise ValueError("integers from %d to below %d: there are none" % (low, high))
-    return _shift(_hash(int(recipe["seed"]), count, 0), 1) % (high - low) + low
+    return shift(_hash(int(recipe["seed"]), count, 0), 1) % (high - low) + low
 
 
 def _uniform(seed: int, count: int) -> torch.Tensor:
     """From 0 to below 1."""
-    return _shift(_hash(seed, count, 0), 11).double() * 2.0**-53
+    return shift(_hash(seed, count, 0), 11).double() * 2.0**-53
 
 
 def _normal(seed: int, count: int) -> torch.Tensor:

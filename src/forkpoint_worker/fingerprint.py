@@ -6,9 +6,11 @@ import os
 import platform
 import sys
 from importlib import metadata
-from typing import Any, Iterable
+from typing import Iterable
 
 import torch
+
+from .settings import get_attribute
 
 _VARIABLES = (
     "OMP_", "MKL_", "KMP_", "GOMP_", "OPENBLAS_", "CUDA_", "CUBLAS_", "CUBLASLT_", "CUDNN_",
@@ -80,10 +82,8 @@ def attention(modules: Iterable[tuple[str, torch.nn.Module]]) -> dict[str, str]:
 
 
 def _put(found: dict[str, str], key: str, path: str, call: bool) -> None:
-    value: Any = torch
     try:
-        for part in path.split("."):
-            value = getattr(value, part)
+        value = get_attribute(torch, path)
         found[key] = str(value() if call else value)
     except (AttributeError, AssertionError, RuntimeError):  # not in this release or build
         return

@@ -62,7 +62,8 @@ class OpRecorder:
         with self._guard:
             event = self._begin(step, module, op, call)
             draft = None
-            if step.pick.capsules is not None and self._capsules.wants(step, module, op, call):
+            wanted = step.pick.capsules
+            if wanted is not None and self._capsules.wants(wanted, step, module, op, call):
                 draft = self._capsules.begin(op, func, args, kwargs)
         result = func(*args, **kwargs)
         with self._guard:

@@ -64,7 +64,7 @@ class Arguments:
         _require_inside(layout, self._document["storages"][number]["bytes"], dtype)
         storage = self._storage(number, layout, dtype)
         start = self._starts[number]
-        size = torch.empty(0, dtype=dtype).element_size()
+        size = _element(dtype)
         if start % size:
             raise Malformed("memory on %s cannot lie at this alignment" % layout["device"])
         tensor = torch.empty(0, dtype=dtype, device=storage.device)
@@ -84,7 +84,7 @@ class Arguments:
         count = int(recipe["bytes"])
         if not 0 <= count <= _MEMORY_LIMIT:
             raise Malformed("a storage of %d bytes" % count)
-        size = torch.empty(0, dtype=dtype).element_size()
+        size = _element(dtype)
         if "fill" in recipe:
             content = fill(recipe["fill"], dtype, -(-count // size))
             content = content.view(-1).view(torch.uint8)[:count] if count else _bytes(0)
@@ -95,6 +95,11 @@ class Arguments:
         storage, start = _aligned(content, wanted, device)
         self._storages[number], self._starts[number] = storage, start
         return storage
+
+
+def _element(dtype: torch.dtype) -> int:
+    """Bytes of one element."""
+    return int(torch.empty(0, dtype=dtype).element_size())
 
 
 def _bytes(count: int) -> torch.Tensor:
@@ -133,7 +138,7 @@ def _require_inside(layout: Mapping[str, Any], available: int, dtype: torch.dtyp
     if 0 in shape:
         return
     last = offset + sum((n - 1) * step for n, step in zip(shape, stride))
-    if (last + 1) * torch.empty(0, dtype=dtype).element_size() > available:
+    if (last + 1) * _element(dtype) > available:
         raise Malformed("a tensor reaches beyond its %d bytes" % available)
 
 

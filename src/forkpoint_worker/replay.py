@@ -260,8 +260,8 @@ def _run(op: Op, arguments: Arguments) -> list[tuple[int, torch.Tensor]]:
     """Run the op; its tensors by slot, as a recording numbers them."""
     result = op.func(*arguments.positional, **arguments.keywords)
     given = dict(zip(op.arguments, arguments.positional), **arguments.keywords)
-    names = {op.arguments[i] for i in op.written} | op.written_names
-    written = tensors_of([given[name] for name in op.arguments if name in names & given.keys()])
+    names = [name for name in op.arguments if name in op.written_names and name in given]
+    written = tensors_of([given[name] for name in names])
     tensors, _ = returned(result)
     return [
         (slot, tensor)

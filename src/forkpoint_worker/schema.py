@@ -8,6 +8,7 @@ views or no tensor at all, or an output that could not be hashed (see ``uncovere
 """
 
 FORMAT = "forkpoint.recording/1"
+CAPSULE_FORMAT = "forkpoint.capsule/1"
 
 # step.level and event.kind
 BARE, MODULE, OP = 0, 1, 2

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Callable, Mapping
 
 ON_OFF = ("on", "off")
@@ -77,14 +78,21 @@ def _device(torch: Any, value: str) -> None:
 
 def _attribute(path: str, convert: Callable[[str], object]) -> Switch:
     def switch(torch: Any, value: str) -> None:
-        *parents, last = path.split(".")
-        owner = torch
-        for part in parents:
-            owner = getattr(owner, part)
-        getattr(owner, last)  # an unknown switch must fail, not become a new attribute
-        setattr(owner, last, convert(value))
+        set_attribute(torch, path, convert(value))
 
     return switch
+
+
+def get_attribute(torch: Any, path: str) -> Any:
+    """The value of ``torch.PATH``."""
+    return functools.reduce(getattr, path.split("."), torch)
+
+
+def set_attribute(torch: Any, path: str, value: object) -> None:
+    """Set ``torch.PATH``, which must be there: an unknown switch fails, and does not appear."""
+    get_attribute(torch, path)
+    parents, _, last = path.rpartition(".")
+    setattr(get_attribute(torch, parents), last, value)
 
 
 def _blas(torch: Any, value: str) -> None:

@@ -6,6 +6,8 @@ from typing import Any, Callable, Mapping, Tuple
 
 import torch
 
+from . import settings
+
 Get = Callable[[], Any]
 Set = Callable[[Any], object]
 
@@ -81,19 +83,11 @@ def _dtype(name: str) -> torch.dtype:
 
 def _attribute(path: str) -> Tuple[Get, Set]:
     """A switch that is an attribute below ``torch.backends``."""
-    *parents, last = path.split(".")
-
-    def owner() -> Any:
-        found: Any = torch.backends
-        for part in parents:
-            found = getattr(found, part)
-        return found
-
-    def put(value: object) -> None:
-        getattr(owner(), last)  # an unknown switch must fail, not become a new attribute
-        setattr(owner(), last, value)
-
-    return lambda: getattr(owner(), last), put
+    whole = "backends." + path
+    return (
+        lambda: settings.get_attribute(torch, whole),
+        lambda value: settings.set_attribute(torch, whole, value),
+    )
 
 
 def _sdp(name: str) -> Tuple[Get, Set]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from forkpoint.api._artifacts import Collector, with_artifacts
 from forkpoint.api._diagnose import Bench, diagnosed
-from forkpoint.api._options import Observer, Options, read_tolerance
+from forkpoint.api._options import Observer, Options, as_job, read_tolerance
 from forkpoint.api._record import Script, as_workload, nothing_recorded
 from forkpoint.api._refine import both_neutral, refine, unrepeatable
 from forkpoint.api._results import BARE, DETAIL, SEARCH, Results
@@ -271,12 +271,7 @@ class _Work:
         )
 
     def _job(self, **fields: Any) -> Job:
-        tolerance = asdict(self.tolerance)
-        return Job(
-            workload=self.workload,
-            tolerance={key: tolerance[key] for key in ("limits", "outputs")},
-            **fields,
-        )
+        return Job(workload=self.workload, tolerance=as_job(self.tolerance), **fields)
 
     def _run(self, environment: Environment, job: Job, suffix: str, purpose: str) -> JobResult:
         recording = self.results.recording(environment.name, suffix)

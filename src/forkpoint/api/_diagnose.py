@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from forkpoint.api._options import as_job
 from forkpoint.api._results import DETAIL, Results
 from forkpoint.api._runner import Runner
 from forkpoint.diagnose import Case, diagnose
 from forkpoint.environments import Environment
-from forkpoint.host import Call, Job, JobResult, Replayed, Watcher, Workload, replay
+from forkpoint.host import Call, Job, JobResult, Replayed, Workload
 from forkpoint.model import Comparison, Tolerance
 
 ROOM = 2 * 10**9
@@ -37,24 +38,13 @@ class Bench:
 
     def run(self, job: Job, *, purpose: str) -> JobResult:
         """Run a job in a fresh process."""
-        limits = asdict(self.tolerance)
-        tolerance = {key: limits[key] for key in ("limits", "outputs")}
-        whole = replace(job, workload=self.workload, tolerance=tolerance)
+        whole = replace(job, workload=self.workload, tolerance=as_job(self.tolerance))
         return self.runner.run(self.environment, whole, logs=self.logs, purpose=purpose)
 
     def replay(self, calls: Sequence[Call], *, purpose: str) -> dict[str, Replayed]:
         """Run op calls in a fresh process."""
-        observer = self.runner.observer
-        observer.running(self.name, purpose)
-        watcher = Watcher(event=lambda last: observer.event(self.name, last))
-        control = self.logs.with_name(f"{self.logs.name}-replay")
-        return replay(
-            self.environment,
-            calls,
-            control=control,
-            timeout=self.runner.options.timeout,
-            watcher=watcher,
-        )
+        logs = self.logs.with_name(f"{self.logs.name}-replay")
+        return self.runner.replay(self.environment, calls, logs=logs, purpose=purpose)
 
 
 def diagnosed(comparison: Comparison, benches: tuple[Bench, Bench], results: Results) -> Comparison:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from forkpoint.compare import parse_tolerance
 from forkpoint.environments import Environment
@@ -85,6 +85,11 @@ def _require_name(watched: str) -> None:
 def read_tolerance(tolerance: str | Tolerance) -> Tolerance:
     """A `Tolerance` as it is, or the preset of that name; `UsageError` where there is none."""
     return parse_tolerance(tolerance) if isinstance(tolerance, str) else tolerance
+
+
+def as_job(tolerance: Tolerance) -> dict[str, Any]:
+    """A tolerance as a worker's job spells it."""
+    return {"limits": dict(tolerance.limits), "outputs": dict(tolerance.outputs)}
 
 
 class Observer:

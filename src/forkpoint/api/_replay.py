@@ -10,7 +10,7 @@ from pathlib import Path
 from forkpoint.api._options import Observer, Options
 from forkpoint.api._runner import Asked, Runner
 from forkpoint.environments import Environment, EnvironmentCache
-from forkpoint.host import Call, Replayed, Watcher, replay
+from forkpoint.host import Call, Replayed
 from forkpoint.store import Capsule, read_capsule
 
 
@@ -64,15 +64,8 @@ def _in_one(
         Call(id=str(number), capsule=capsule.folder, repeat=2, against=("capsule",))
         for number, capsule in enumerate(capsules)
     ]
-    name, observer = environment.name, runner.observer
-    observer.running(name, "replaying")
-    answers = replay(
-        environment,
-        calls,
-        control=logs / name,
-        timeout=runner.options.timeout,
-        watcher=Watcher(event=lambda last: observer.event(name, last)),
-    )
+    name = environment.name
+    answers = runner.replay(environment, calls, logs=logs / name, purpose="replaying")
     return [_judged(capsule, name, answers[str(number)]) for number, capsule in enumerate(capsules)]
 
 

@@ -17,7 +17,7 @@ from forkpoint.environments import (
     parse_spec,
 )
 from forkpoint.errors import UsageError
-from forkpoint.host import Job, JobResult, Watcher, run_job
+from forkpoint.host import Call, Job, JobResult, Replayed, Watcher, replay, run_job
 from forkpoint.process import in_parallel
 
 T = TypeVar("T")
@@ -77,6 +77,20 @@ class Runner:
         )
         self.observer.ended(result)
         return result
+
+    def replay(
+        self, environment: Environment, calls: Sequence[Call], *, logs: Path, purpose: str
+    ) -> dict[str, Replayed]:
+        """Run op calls in a fresh process; what came of each, by id."""
+        name = environment.name
+        self.observer.running(name, purpose)
+        return replay(
+            environment,
+            calls,
+            control=logs,
+            timeout=self.options.timeout,
+            watcher=Watcher(event=lambda last: self.observer.event(name, last)),
+        )
 
     def both(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
         """Do two tasks one after the other, or at once with ``jobs=2``."""

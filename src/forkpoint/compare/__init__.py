@@ -1,18 +1,20 @@
 """Comparing two recordings: alignment, metrics, forks, verdicts."""
 
-from forkpoint.compare.calls import DifferingCall, differing_calls, equal_steps
+from forkpoint.compare.calls import DifferingCall, OriginKey, differing_calls, equal_steps
 from forkpoint.compare.diff import Context, diff, environment_differences
 from forkpoint.compare.metrics import compare_arrays, compare_stream
 from forkpoint.compare.neutral import check_neutral, unrepeatable_steps
 from forkpoint.compare.plan import Pick, Plan, second_pass
 from forkpoint.compare.tolerances import PRESETS, limits_for, parse_tolerance
-from forkpoint.compare.verdicts import SEVERITY, worst
+from forkpoint.compare.verdicts import DIFFERING, SEVERITY, worst
 
 __all__ = [
+    "DIFFERING",
     "PRESETS",
     "SEVERITY",
     "Context",
     "DifferingCall",
+    "OriginKey",
     "Pick",
     "Plan",
     "check_neutral",

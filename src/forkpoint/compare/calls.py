@@ -12,6 +12,9 @@ from forkpoint.model import Metrics, Tolerance
 from forkpoint.store import Recording
 from forkpoint_worker.schema import KIND_OP, OP, ROLE_IN
 
+OriginKey = tuple[str, tuple[str, ...]]
+"""An op, and the dtypes of its inputs."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DifferingCall:
@@ -32,6 +35,16 @@ class DifferingCall:
     dtypes: tuple[str, ...]
     bytes: int
     metrics: Metrics | None = None
+
+    @property
+    def place(self) -> tuple[int, str, str, int]:
+        """Which call it is: step, module, op, number."""
+        return self.step, self.module, self.op, self.call
+
+    @property
+    def origin(self) -> OriginKey:
+        """What origins are told apart by."""
+        return self.op, self.dtypes
 
     @property
     def is_origin(self) -> bool:

@@ -24,6 +24,9 @@ SEVERITY = (
 outweighs steps that could not be compared (often because of it); what puts the runs
 themselves in doubt outweighs both."""
 
+DIFFERING = frozenset({Verdict.DIVERGENT, Verdict.WITHIN_TOLERANCE})
+"""Verdicts of steps whose numbers were compared and are not the same bits."""
+
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict | None:
     """The worst of some verdicts by `SEVERITY`; None for none."""

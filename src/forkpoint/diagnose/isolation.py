@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from forkpoint.compare import DifferingCall
+from forkpoint.compare import OriginKey
 from forkpoint.diagnose.bench import Case
 from forkpoint.diagnose.lockstep import Lockstep, representatives
 from forkpoint.host import Call, Replayed
 from forkpoint.model import Oracle
 from forkpoint.store import read_capsule
-
-Key = tuple[str, tuple[str, ...]]
-"""What origins are told apart by: the op and the dtypes of its inputs."""
 
 _NEAR = 0.05  # in ULP: sides closer to each other than this are equally far from the truth
 
@@ -36,7 +33,7 @@ class Isolated:
     oracle: Oracle | None = None
 
 
-def isolate(case: Case, found: Lockstep) -> dict[Key, Isolated]:
+def isolate(case: Case, found: Lockstep) -> dict[OriginKey, Isolated]:
     """Replay the first call of each origin in both environments, alone.
 
     Controls: the baseline's capsule in the baseline gives the baseline's recorded bits, the
@@ -60,7 +57,7 @@ def isolate(case: Case, found: Lockstep) -> dict[Key, Isolated]:
         isolated[key] = _judge(number, folders, answers)
     for call in representatives(found.origins):
         nothing = Isolated(confirmed="in_place", reason="no capsule of it could be kept")
-        isolated.setdefault((call.op, call.dtypes), nothing)
+        isolated.setdefault(call.origin, nothing)
     return isolated
 
 
@@ -76,20 +73,19 @@ def _calls(number: int, folders: tuple[Path, Path], side: int) -> list[Call]:
     return asked
 
 
-def _captured(case: Case, found: Lockstep) -> Iterator[tuple[Key, tuple[Path, Path]]]:
+def _captured(case: Case, found: Lockstep) -> Iterator[tuple[OriginKey, tuple[Path, Path]]]:
     """The capsules of both sides, by origin; only calls that both sides kept."""
     sides = [{_place(folder): folder for folder in _capsules(root)} for root in found.capsules]
     wanted = representatives(found.origins)
     for number, call in enumerate(wanted, 1):
-        place = (call.step, call.module, call.op, call.call)
-        if place not in sides[0] or place not in sides[1]:
+        if call.place not in sides[0] or call.place not in sides[1]:
             continue
         target = case.folder / f"{number:02}-{call.op.split('.')[1]}"
         target.mkdir(parents=True, exist_ok=True)
         moved = [target / bench.name for bench in case.benches]
         for side, folder in zip(sides, moved, strict=True):
-            shutil.move(side[place], folder)
-        yield (call.op, call.dtypes), (moved[0], moved[1])
+            shutil.move(side[call.place], folder)
+        yield call.origin, (moved[0], moved[1])
 
 
 def _capsules(root: Path) -> list[Path]:
@@ -145,8 +141,3 @@ def _oracle(exact: Replayed | None) -> Oracle | None:
     if abs(apart) > _NEAR:
         nearer = "baseline" if apart > 0 else "candidate"
     return Oracle(baseline_max_ulp=baseline, candidate_max_ulp=candidate, nearer=nearer)
-
-
-def origin_key(call: DifferingCall) -> Key:
-    """The origin that a call belongs to."""
-    return call.op, call.dtypes

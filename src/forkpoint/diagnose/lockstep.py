@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from forkpoint.compare import DifferingCall, differing_calls, equal_steps
+from forkpoint.compare import DifferingCall, OriginKey, differing_calls, equal_steps
 from forkpoint.diagnose.bench import Case
 from forkpoint.host import Job
 from forkpoint.store import Recording
@@ -66,22 +66,19 @@ def lockstep(
         ops = tuple(dict.fromkeys((*(found.ops if found else ()), *(call.op for call in known))))
         found = _round(case, ops, known, tuple(steps), (number, purpose))
         # also once more where a call that is to be a capsule was met only in this round
-        if found.failure or _groups(found.origins) <= _groups(known):
+        met = {call.origin for call in known}
+        if found.failure or all(call.origin in met for call in found.origins):
             return found
         known = found.origins or known
     assert found is not None
     return found
 
 
-def _groups(calls: Sequence[DifferingCall]) -> set[tuple[str, tuple[str, ...]]]:
-    return {(call.op, call.dtypes) for call in calls}
-
-
 def representatives(calls: Sequence[DifferingCall]) -> list[DifferingCall]:
-    """The first call of each op and dtypes."""
-    found: dict[tuple[str, tuple[str, ...]], DifferingCall] = {}
+    """The first call of each origin."""
+    found: dict[OriginKey, DifferingCall] = {}
     for call in calls:
-        found.setdefault((call.op, call.dtypes), call)
+        found.setdefault(call.origin, call)
     return list(found.values())
 
 

@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from forkpoint.compare import DifferingCall, differing_calls
+from forkpoint.compare import DIFFERING, DifferingCall, OriginKey, differing_calls
 from forkpoint.diagnose.bench import Case
-from forkpoint.diagnose.isolation import Isolated, Key, isolate, origin_key
+from forkpoint.diagnose.isolation import Isolated, isolate
 from forkpoint.diagnose.lockstep import Lockstep, lockstep
 from forkpoint.diagnose.words import explain
-from forkpoint.model import Comparison, Experiment, Metrics, Origin, Outcome, Verdict
+from forkpoint.model import Comparison, Experiment, Metrics, Origin, Outcome
 from forkpoint.store import Recording
-
-_DIFFERING = frozenset({Verdict.DIVERGENT, Verdict.WITHIN_TOLERANCE})
 
 
 def diagnose(case: Case) -> Comparison:
@@ -24,7 +22,7 @@ def diagnose(case: Case) -> Comparison:
     differ by itself gets an experiment that says so, and no origin. Raises what the
     environments raise where they cannot be started.
     """
-    steps = tuple(s.index for s in case.comparison.steps if s.verdict in _DIFFERING)
+    steps = tuple(s.index for s in case.comparison.steps if s.verdict in DIFFERING)
     seen = _differing(case, steps)
     first = [call for call in seen if call.is_origin]
     if not first:
@@ -66,10 +64,12 @@ def _that_fit(
     return tuple(sorted(chosen)), tuple(sorted(set(steps) - set(chosen)))
 
 
-def _origins(found: Lockstep, isolated: Mapping[Key, Isolated], folder: Path) -> tuple[Origin, ...]:
-    groups: dict[Key, list[DifferingCall]] = {}
+def _origins(
+    found: Lockstep, isolated: Mapping[OriginKey, Isolated], folder: Path
+) -> tuple[Origin, ...]:
+    groups: dict[OriginKey, list[DifferingCall]] = {}
     for call in found.origins:
-        groups.setdefault(origin_key(call), []).append(call)
+        groups.setdefault(call.origin, []).append(call)
     return tuple(_origin(calls, isolated[key], folder) for key, calls in groups.items())
 
 
@@ -97,8 +97,8 @@ def _largest(measured: Sequence[Metrics]) -> Metrics | None:
 
 def _propagated(seen: Sequence[DifferingCall], found: Lockstep) -> int:
     """How many calls of the second pass differ, and are no origins."""
-    origins = {(call.step, call.module, call.op, call.call) for call in found.origins}
-    return sum((call.step, call.module, call.op, call.call) not in origins for call in seen)
+    origins = {call.place for call in found.origins}
+    return sum(call.place not in origins for call in seen)
 
 
 def _explained(
@@ -137,7 +137,9 @@ def _vanished(found: Lockstep) -> Experiment:
     )
 
 
-def _replay(case: Case, origins: Sequence[Origin], isolated: Mapping[Key, Isolated]) -> Experiment:
+def _replay(
+    case: Case, origins: Sequence[Origin], isolated: Mapping[OriginKey, Isolated]
+) -> Experiment:
     alone = sum(origin.confirmed == "replay" for origin in origins)
     reasons = [
         f"{op} ({', '.join(dtypes)}): {one.reason}" for (op, dtypes), one in isolated.items()

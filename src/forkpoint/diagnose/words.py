@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from forkpoint.model import Comparison, Experiment, Origin, Outcome, Verdict
+from forkpoint.compare import DIFFERING
+from forkpoint.model import Comparison, Experiment, Origin, Outcome
 
-_DIFFERING = frozenset({Verdict.DIVERGENT, Verdict.WITHIN_TOLERANCE})
 _NAMED = 4  # origins that a sentence names before it counts the rest
 _SHORT = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp64"}
 
@@ -71,7 +71,7 @@ def _in_place(origins: Sequence[Origin]) -> str:
 def _shapes(comparison: Comparison) -> str:
     """Which of the recorded input shapes are affected: a count, and no rule."""
     rows = comparison.shapes
-    touched = sum(any(name in row.verdicts for name in _DIFFERING) for row in rows)
+    touched = sum(any(name in row.verdicts for name in DIFFERING) for row in rows)
     if len(rows) < 2 or not touched:
         return ""
     if touched == len(rows):
@@ -101,7 +101,7 @@ def _enough(comparison: Comparison, sufficiency: Experiment | None) -> str:
     if sufficiency is None:
         return ""
     them = "it" if len({o.op for o in comparison.origins}) == 1 else "them"
-    steps = sum(step.verdict in _DIFFERING for step in comparison.steps)
+    steps = sum(step.verdict in DIFFERING for step in comparison.steps)
     if sufficiency.outcome is not Outcome.SUPPORTED:
         return f"Whether that is the whole cause is not known: {sufficiency.evidence}."
     if "more steps were not tried" in sufficiency.evidence:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -100,43 +99,33 @@ def _text(path: Path | None) -> str | None:
     return None if path is None else str(path.absolute())
 
 
-@dataclass(frozen=True, slots=True)
-class _Answers:
-    """Lines that a process wrote until it ended, perhaps in the middle of one."""
-
-    path: Path
-    asked: frozenset[str]
-
-    def read(self) -> dict[str, Replayed]:
-        found: dict[str, Replayed] = {}
-        if not self.path.exists():
-            return found
-        with self.path.open("rb") as stream:
-            while line := stream.readline(_MAX_LINE):
-                if not line.endswith(b"\n"):
-                    break  # the process died while it wrote this one
-                answer = self._decoded(line)
-                found[answer.id] = answer
-        return found
-
-    def _decoded(self, line: bytes) -> Replayed:
-        try:
-            answer = msgspec.json.decode(line, type=Replayed)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise WorkerFailed(
-                f"The worker's answers in {self.path} cannot be read: {error}.",
-                hint="Was the disk full? Run it again.",
-            ) from error
-        if answer.id not in self.asked:
-            raise WorkerFailed(
-                f"The worker's answers in {self.path} name a call that was not asked for.",
-                hint="Something else wrote into that folder. Run it again.",
-            )
-        return answer
-
-
 def _answers(path: Path, asked: set[str]) -> dict[str, Replayed]:
-    return _Answers(path, frozenset(asked)).read()
+    """What a process wrote until it ended, perhaps in the middle of a line."""
+    found: dict[str, Replayed] = {}
+    if not path.exists():
+        return found
+    with path.open("rb") as stream:
+        while line := stream.readline(_MAX_LINE):
+            if not line.endswith(b"\n"):
+                break  # the process died while it wrote this one
+            answer = _decoded(line, path)
+            if answer.id not in asked:
+                raise WorkerFailed(
+                    f"The worker's answers in {path} name a call that was not asked for.",
+                    hint="Something else wrote into that folder. Run it again.",
+                )
+            found[answer.id] = answer
+    return found
+
+
+def _decoded(line: bytes, path: Path) -> Replayed:
+    try:
+        return msgspec.json.decode(line, type=Replayed)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise WorkerFailed(
+            f"The worker's answers in {path} cannot be read: {error}.",
+            hint="Was the disk full? Run it again.",
+        ) from error
 
 
 def _died_in(result: JobResult, left: Sequence[Call]) -> str:

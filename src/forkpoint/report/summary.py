@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from forkpoint.compare import DIFFERING
 from forkpoint.model import Comparison, Fork, Metrics, ShapeRow, Side, Step, Verdict
 from forkpoint.report.watched import watched_sentences
 from forkpoint.report.words import (
@@ -27,8 +28,7 @@ from forkpoint.report.words import (
     ulp,
 )
 
-_DIFFERING = frozenset({Verdict.DIVERGENT, Verdict.WITHIN_TOLERANCE})
-_SAID_BY_COUNTS = _DIFFERING | {Verdict.IDENTICAL}
+_SAID_BY_COUNTS = DIFFERING | {Verdict.IDENTICAL}
 """Verdicts whose headline counts steps; the headline of any other is its first premise."""
 
 
@@ -49,7 +49,7 @@ def verdict_sentence(comparison: Comparison) -> str:
 
 def lead_sentences(comparison: Comparison) -> tuple[str, ...]:
     """The diagnosis, or else the first fork, where the verdict is one about numbers."""
-    if comparison.verdict not in _DIFFERING:
+    if comparison.verdict not in DIFFERING:
         return ()
     found = comparison.explanation
     if not (found and comparison.origins):
@@ -133,7 +133,7 @@ def coverage_sentence(comparison: Comparison) -> str:
 
 def differing(steps: Iterable[Step]) -> list[Step]:
     """The steps whose numbers differ in at least one bit."""
-    return [step for step in steps if step.verdict in _DIFFERING]
+    return [step for step in steps if step.verdict in DIFFERING]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -367,7 +367,7 @@ def _sizes(comparison: Comparison) -> Iterator[str]:
 
 
 def _by_shape(comparison: Comparison) -> Iterator[str]:
-    if comparison.verdict not in _DIFFERING:
+    if comparison.verdict not in DIFFERING:
         return
     same = {Verdict.IDENTICAL.value}
     whole = [row for row in comparison.shapes if set(row.verdicts) <= same]

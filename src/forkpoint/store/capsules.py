@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from forkpoint.errors import RecordingError
+from forkpoint_worker.schema import CAPSULE_FORMAT
 
-FORMAT = "forkpoint.capsule/1"
 _LARGEST = 16 << 20
 _HINT = "Name a folder that holds capsule.json, as 'forkpoint compare' leaves them in capsules/."
 
@@ -77,7 +77,7 @@ def read_capsule(folder: Path) -> Capsule:
         raise RecordingError(f"{folder} holds no capsule.", hint=_HINT) from None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecordingError(f"{path} cannot be read: {error}", hint=_HINT) from error
-    if content.format != FORMAT:
+    if content.format != CAPSULE_FORMAT:
         raise RecordingError(
             f"{folder} is a capsule of format {content.format[:40]!r}.", hint=_HINT
         )
