@@ -32,12 +32,14 @@ def compared(torch_env: TorchEnv, tmp_path_factory: pytest.TempPathFactory) -> C
         folder = tmp_path_factory.mktemp("planted")
         python = torch_env("2.10.0").python
         specs: list[EnvironmentSpec] = [
-            parse_spec(f"good=python={python}"),
+            parse_spec(f"search=python={python}"),
             parse_spec(f"bad=python={python} FORKPOINT_FAULT={fault}"),
         ]
         options = api.Options(out=folder / "out")
         finished = api.run_comparison(Workload(script=SCRIPT, cwd=folder), specs, options=options)
         assert not finished.failures
+        kept = {path.name for path in (folder / "out" / "recordings").iterdir()}
+        assert {"search", "bad"} <= kept  # whatever an environment is called
         return finished.comparison
 
     return compare

@@ -54,17 +54,16 @@ def diagnosed(comparison: Comparison, benches: tuple[Bench, Bench], results: Res
     stay in the folder of results.
     """
     one, two = benches
-    scratch = results.folder / "recordings" / "search"
     case = Case(
         comparison=comparison,
         tolerance=one.tolerance,
         benches=benches,
         recordings=(results.recording(one.name, DETAIL), results.recording(two.name, DETAIL)),
         folder=results.capsules,
-        scratch=scratch,
+        scratch=results.search,
         room=min(ROOM, shutil.disk_usage(results.folder).free // _SHARE),
     )
     try:
         return diagnose(case)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(results.search, ignore_errors=True)

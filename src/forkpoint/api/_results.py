@@ -22,7 +22,7 @@ PARENT = "forkpoint-results"
 OWN_NAMES = frozenset(
     {
         *("results.json", "comparison.json", "report.html"),
-        *("recordings", "logs", "artifacts", "capsules"),
+        *("recordings", "logs", "artifacts", "capsules", "search"),
     }
 )
 
@@ -74,6 +74,14 @@ class Results:
     def capsules(self) -> Path:
         """Where a captured call of each origin goes."""
         return self.folder / "capsules"
+
+    @property
+    def search(self) -> Path:
+        """Where the recordings of the search for origins lie meanwhile.
+
+        Beside ``recordings``, not in it: an environment may have any name there.
+        """
+        return self.folder / "search"
 
     @property
     def comparison(self) -> Path:
