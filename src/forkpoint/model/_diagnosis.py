@@ -1,0 +1,94 @@
+"""Why: origins, and the experiments that confirm them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from forkpoint.model._values import Metrics, Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Oracle:
+    """Distance of both sides from a float64 evaluation, in units of the op's own ULP."""
+
+    baseline_max_ulp: float
+    candidate_max_ulp: float
+    nearer: Literal["baseline", "candidate", "neither"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepPoint:
+    """One size of the swept dimension: random inputs tried, and on how many the sides differ.
+
+    The classes number the results inside one environment: equal numbers mean that rows shared
+    by two sizes have the same bits at both.
+    """
+
+    size: int
+    inputs: int
+    differing: int
+    baseline_class: int | None = None
+    candidate_class: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """An origin over one dimension of its inputs, and the simplest rule that fits.
+
+    ``dimension`` names what was varied; ``rule`` is null where none fits or where values, not
+    shapes, decide; ``checked`` fresh shapes were predicted by the rule, ``wrong`` of them
+    wrongly.
+    """
+
+    dimension: str
+    points: tuple[SweepPoint, ...]
+    rule: str | None = None
+    checked: int = 0
+    wrong: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernels:
+    """Names of what computed an origin on each side, where a profiler could tell."""
+
+    shape: str
+    baseline: tuple[str, ...]
+    candidate: tuple[str, ...]
+    differs: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """An op signature that yields other bits from the same inputs.
+
+    ``confirmed`` says how that is known: ``replay`` (a capsule, alone, in both environments) or
+    ``in_place`` (inside the re-run script, at that very call, with equal inputs). ``capsule``
+    is its folder below the results folder.
+    """
+
+    op: str
+    signature: str
+    modules: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    steps: tuple[int, ...]
+    metrics: Metrics | None = None
+    oracle: Oracle | None = None
+    rule: str | None = None
+    dtypes: tuple[str, ...] = ()
+    calls: int = 0
+    confirmed: Literal["replay", "in_place"] | None = None
+    capsule: str | None = None
+    sweeps: tuple[Sweep, ...] = ()
+    kernels: tuple[Kernels, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """One intervention: what was supposed, what was done and seen, how it ended."""
+
+    name: str
+    hypothesis: str
+    outcome: Outcome
+    evidence: str
+    did: str = ""
