@@ -53,8 +53,9 @@ Starting
 Replay (kind "replay")
     calls        path of a file of JSON lines, each one CALL; done in this order, one process
     CALL: {"id": text,
-           "capsule": folder, or "call": DOCUMENT     what to run (a capsule's document may name
-                                                      "fill" in place of stored bytes)
+           "capsule": folder, "call": DOCUMENT     what to run: one of the two, or another call
+                                                   over the capsule's bytes and state (a document
+                                                   may name "fill" in place of stored bytes)
            "repeat": 1,        times to run it; outputs must be the same each time
            "state": true | false | folder    restore the numerics state that the capsule, or
                                              the one in that folder, carries; the job's
@@ -74,8 +75,8 @@ Replay (kind "replay")
          "outputs": [{"slot", "dtype", "shape", "digest", "metrics": [METRICS or null, ...],
                       "rows": [digest, ...] where asked for}]}
         with "metrics" in the order of "against"; for ``as`` float64 they are {"max_ulp",
-        "mean_ulp", "nonfinite"}: distances of what was kept from the float64 value, in ULP of
-        the kept dtype.
+        "mean_ulp", "row_ulp", "nonfinite"}: distances of what was kept from the float64 value,
+        in ULP of the kept dtype.
 
 Capsule (format 1)
     A folder with ``capsule.json``, ``tensors.safetensors`` (the inputs' bytes) and

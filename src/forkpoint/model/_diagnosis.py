@@ -10,11 +10,21 @@ from forkpoint.model._values import Metrics, Outcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Oracle:
-    """Distance of both sides from a float64 evaluation, in units of the op's own ULP."""
+    """Distance of both sides from a float64 evaluation of one call.
+
+    ``max_ulp`` and ``mean_ulp`` are in units of the op's own ULP at each value, so that results
+    near zero weigh most in the largest; ``row_ulp`` is the largest distance in ULP of the
+    largest value of its row (last dimension). Null where an older version did not measure it.
+    ``nearer`` goes by the mean.
+    """
 
     baseline_max_ulp: float
     candidate_max_ulp: float
     nearer: Literal["baseline", "candidate", "neither"]
+    baseline_mean_ulp: float | None = None
+    candidate_mean_ulp: float | None = None
+    baseline_row_ulp: float | None = None
+    candidate_row_ulp: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +32,8 @@ class SweepPoint:
     """One size of the swept dimension: random inputs tried, and on how many the sides differ.
 
     The classes number the results inside one environment: equal numbers mean that rows shared
-    by two sizes have the same bits at both.
+    by two sizes have the same bits at both. ``label`` says what was varied where that is no
+    size: a dtype, a memory layout; ``size`` is then its place in the list.
     """
 
     size: int
@@ -30,6 +41,7 @@ class SweepPoint:
     differing: int
     baseline_class: int | None = None
     candidate_class: int | None = None
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +50,7 @@ class Sweep:
 
     ``dimension`` names what was varied; ``rule`` is null where none fits or where values, not
     shapes, decide; ``checked`` fresh shapes were predicted by the rule, ``wrong`` of them
-    wrongly.
+    wrongly. ``note`` says what else was seen, and why there is no rule.
     """
 
     dimension: str
@@ -46,6 +58,7 @@ class Sweep:
     rule: str | None = None
     checked: int = 0
     wrong: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

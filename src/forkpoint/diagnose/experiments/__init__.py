@@ -1,0 +1,1 @@
+"""The experiments that follow once origins are known; one file each."""

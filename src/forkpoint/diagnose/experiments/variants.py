@@ -1,0 +1,267 @@
+"""Calls like a recorded one, with another size, dtype or memory layout.
+
+What the change does not touch keeps its recorded bytes: a sweep over the rows of a linear layer
+uses the layer's own weights. What it touches is filled with random numbers that have the mean
+and the spread of the recorded ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from forkpoint.store import DTYPES, Layout, RecordedCall, read_call
+
+_SAMPLE = 1 << 20  # elements that are looked at for a mean and a spread
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """A size that several dimensions share: (tensor, axis) places that change together."""
+
+    name: str
+    size: int
+    places: tuple[tuple[int, int], ...]
+
+    @property
+    def first(self) -> bool:
+        """Whether it is the first dimension of the first tensor: rows."""
+        return (0, 0) in self.places
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A recorded call, to make others of."""
+
+    call: RecordedCall
+    fills: tuple[Mapping[str, Any], ...]
+
+    def sized(self, dimension: Dimension, size: int, seed: int) -> dict[str, Any]:
+        """The call with another size of a dimension, and random values where it changes."""
+        document = deepcopy(dict(self.call.document))
+        changed = {tensor for tensor, _ in dimension.places}
+        for tensor in sorted(changed):
+            shape = list(self.call.tensors[tensor].shape)
+            for _, axis in (place for place in dimension.places if place[0] == tensor):
+                shape[axis] = size
+            self._replace(document, tensor, shape, seed)
+        _over_arguments(document, partial(_resized, old=dimension.size, new=size))
+        return document
+
+    def refilled(self, seed: int, factor: float = 1.0) -> dict[str, Any]:
+        """The call at its own sizes, with all floating values random, times ``factor``."""
+        document = deepcopy(dict(self.call.document))
+        for tensor, layout in enumerate(self.call.tensors):
+            if layout.dtype in _FLOATS and 0 not in layout.shape:
+                self._replace(document, tensor, list(layout.shape), seed, factor=factor)
+        return document
+
+    def converted(self, dtype: str, seed: int) -> dict[str, Any] | None:
+        """The call in another floating dtype; None where it has floats of several dtypes."""
+        own = {layout.dtype for layout in self.call.tensors if layout.dtype in _FLOATS}
+        if len(own) != 1:
+            return None
+        (recorded,) = own
+        document = deepcopy(dict(self.call.document))
+        for tensor, layout in enumerate(self.call.tensors):
+            if layout.dtype in _FLOATS:
+                self._replace(document, tensor, list(layout.shape), seed, dtype=dtype)
+        _over_arguments(document, partial(_retyped, old=recorded, new=dtype))
+        return document
+
+    def laid_out(self, tensor: int, layout: str, seed: int) -> dict[str, Any]:
+        """The call with one tensor ``contiguous``, ``transposed`` or ``offset`` by one."""
+        document = deepcopy(dict(self.call.document))
+        shape = list(self.call.tensors[tensor].shape)
+        self._replace(document, tensor, shape, seed)
+        placed = document["tensors"][tensor]
+        order = list(range(len(shape)))
+        if layout == "transposed":
+            order[-2:] = order[:-3:-1]
+        placed["stride"] = _dense(shape, order)
+        if layout == "offset":
+            item = DTYPES[placed["dtype"]].itemsize
+            placed["offset"] = 1
+            placed["alignment"] = item % 64
+            document["storages"][placed["storage"]]["bytes"] += item
+        else:
+            placed["alignment"] = 0
+        return document
+
+    def elements(self, dimension: Dimension, size: int) -> int:
+        """How many elements all tensors have together at this size."""
+        total = 0
+        for tensor, layout in enumerate(self.call.tensors):
+            shape = list(layout.shape)
+            for _, axis in (place for place in dimension.places if place[0] == tensor):
+                shape[axis] = size
+            total += math.prod(shape)
+        return total
+
+    def _replace(
+        self,
+        document: dict[str, Any],
+        tensor: int,
+        shape: list[int],
+        seed: int,
+        **how: Any,
+    ) -> None:
+        """Give one tensor a dense storage of its own, of random numbers."""
+        layout = self.call.tensors[tensor]
+        dtype = how.get("dtype") or layout.dtype
+        stride = _like(layout, shape)
+        span = 1 + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
+        count = 0 if 0 in shape else span
+        recipe = dict(self.fills[tensor])
+        if recipe["kind"] == "normal":
+            recipe["scale"] = recipe["scale"] * how.get("factor", 1.0)
+        if "seed" in recipe:
+            # tensors over one memory (a tensor given twice) stay equal to each other
+            recipe["seed"] = seed * 1000 + layout.storage * 10 + layout.offset % 7
+        document["storages"].append({"fill": recipe, "bytes": count * DTYPES[dtype].itemsize})
+        document["tensors"][tensor].update(
+            dtype=dtype,
+            shape=shape,
+            stride=stride,
+            offset=0,
+            storage=len(document["storages"]) - 1,
+            alignment=layout.alignment if dtype == layout.dtype else 0,
+        )
+
+
+def read_template(folder: Path) -> Template | None:
+    """A capsule as a template; None where it has a dtype that no number can be put into."""
+    call = read_call(folder)
+    if any(layout.dtype not in DTYPES for layout in call.tensors) or not call.tensors:
+        return None
+    return Template(call, tuple(_fill(call, number) for number in range(len(call.tensors))))
+
+
+def dimensions(template: Template, varying: Sequence[int]) -> list[tuple[Dimension, ...]]:
+    """What can be varied: for each size, ways to change it, the likeliest first.
+
+    ``varying`` are axes of the first tensor that differed between the recorded calls: these
+    come first. Which way is possible has to be tried: dimensions may have one size by chance.
+    """
+    call = template.call
+    shape = call.tensors[0].shape
+    axes = [*varying, *(axis for axis in range(len(shape)) if axis not in varying)]
+    found = []
+    for axis in axes:
+        size = shape[axis]
+        if size < 1:
+            continue
+        every = [
+            (tensor, place)
+            for tensor, layout in enumerate(call.tensors)
+            for place, other in enumerate(layout.shape)
+            if other == size
+        ]
+        aligned = [(t, a) for t, a in every if a == axis or (t, a) == (0, axis)]
+        ways = dict.fromkeys((tuple(aligned), tuple(every), ((0, axis),)))
+        found.append(tuple(Dimension(_named(call, way), size, way) for way in ways))
+    return found
+
+
+def _named(call: RecordedCall, places: Sequence[tuple[int, int]]) -> str:
+    names = _argument_names(call)
+    words = [f"dimension {axis} of {names[tensor]}" for tensor, axis in places]
+    return " and ".join(words)
+
+
+def _argument_names(call: RecordedCall) -> list[str]:
+    """A word for each tensor: the name of its argument, where the op's schema tells it."""
+    names = [f"tensor {number}" for number in range(len(call.tensors))]
+    inside = call.schema.partition("(")[2].rpartition(" -> ")[0]
+    arguments = [part.strip().rpartition(" ")[2].partition("=")[0] for part in inside.split(",")]
+    arguments = [name.rstrip(")") for name in arguments if name not in ("*", "")]
+    for place, value in enumerate(call.document["args"]):
+        if "tensor" in value and place < len(arguments):
+            names[value["tensor"]] = arguments[place]
+    for name, value in call.document["kwargs"].items():
+        if "tensor" in value:
+            names[value["tensor"]] = name
+    return names
+
+
+_FLOATS = frozenset(("float16", "bfloat16", "float32", "float64"))
+
+
+def _fill(call: RecordedCall, number: int) -> Mapping[str, Any]:
+    """A recipe for numbers like those recorded."""
+    layout = call.tensors[number]
+    recorded = call.values(number)
+    if recorded is None:  # the capsule has a recipe of its own
+        recipe = call.document["storages"][layout.storage].get("fill")
+        return dict(recipe) if recipe else _NORMAL
+    values = recorded.reshape(-1)[:_SAMPLE]
+    if layout.dtype in _FLOATS:
+        return _floating(values.astype(np.float64))
+    if layout.dtype.startswith("complex"):
+        return _NORMAL
+    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    return {"kind": "integers", "seed": 0, "low": low, "high": high + 1}
+
+
+_NORMAL: Mapping[str, Any] = {"kind": "normal", "seed": 0, "scale": 1.0, "shift": "0x0.0p+0"}
+
+
+def _floating(values: np.ndarray[Any, np.dtype[np.float64]]) -> Mapping[str, Any]:
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return _NORMAL
+    if finite.size == values.size and finite.min() < finite.max():
+        # a power of two and a shift of few digits: both are exact in every dtype
+        spread = float(finite.std()) or 1.0
+        mean = float(np.float16(np.clip(finite.mean(), -6e4, 6e4)))
+        scale = 2.0 ** round(math.log2(spread))
+        return {"kind": "normal", "seed": 0, "scale": scale, "shift": mean.hex()}
+    # masks: minus infinity beside zeros; values that are all the same
+    different, counts = np.unique(finite, return_counts=True)
+    most = float(different[counts.argmax()])
+    return {"kind": "constant", "value": {"float": most.hex()}}
+
+
+def _like(layout: Layout, shape: Sequence[int]) -> list[int]:
+    """Dense strides in the memory order that the layout has; what was expanded stays so."""
+    order = sorted(range(len(shape)), key=lambda axis: (-layout.stride[axis], axis))
+    return _dense(shape, order, [axis for axis in order if _expanded(layout, axis)])
+
+
+def _expanded(layout: Layout, axis: int) -> bool:
+    return layout.stride[axis] == 0 and layout.shape[axis] > 1
+
+
+def _dense(shape: Sequence[int], order: Sequence[int], expanded: Sequence[int] = ()) -> list[int]:
+    stride, step = [0] * len(shape), 1
+    for axis in reversed(order):
+        if axis in expanded:
+            continue
+        stride[axis] = step
+        step *= max(1, shape[axis])
+    return stride
+
+
+def _over_arguments(
+    document: dict[str, Any], change: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+) -> None:
+    document["args"] = [change(value) for value in document["args"]]
+    document["kwargs"] = {name: change(value) for name, value in document["kwargs"].items()}
+
+
+def _resized(value: Mapping[str, Any], old: int, new: int) -> Mapping[str, Any]:
+    """A list with one size replaced by another: a shape to view as, a normalized shape."""
+    if "list" not in value:
+        return value
+    return {"list": [{"int": new} if one == {"int": old} else one for one in value["list"]]}
+
+
+def _retyped(value: Mapping[str, Any], old: str, new: str) -> Mapping[str, Any]:
+    return {"dtype": new} if value == {"dtype": old} else value
