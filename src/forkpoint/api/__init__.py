@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from forkpoint.api._artifacts import diff_artifacts
 from forkpoint.api._compare import Finished, compare, diff, run_comparison
+from forkpoint.api._explain import explain
 from forkpoint.api._history import PYTHON, Range, bisect, history
 from forkpoint.api._options import Observer, Options
 from forkpoint.api._record import record
@@ -25,6 +26,7 @@ __all__ = [
     "compare",
     "diff",
     "diff_artifacts",
+    "explain",
     "history",
     "record",
     "replay_capsules",

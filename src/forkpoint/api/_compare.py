@@ -97,6 +97,7 @@ def run_comparison(
         baseline, candidate = runner.build(asked)
         results = Results.create(options.out, workload, force=options.force)
         collector = _collector(workload, options, results)
+        results.remember(workload, (baseline, candidate), read_tolerance(options.tolerance))
         work = _Work(runner, workload, results, (baseline, candidate), reproduce, collector)
         finished = work.finish()
     if collector is not None:
@@ -208,7 +209,9 @@ class _Work:
             for e in self.environments
         )
         try:
-            comparison = diagnosed(finished.comparison, (one, two), self.results)
+            comparison = diagnosed(
+                finished.comparison, (one, two), self.results, names=self.options.experiments
+            )
         except WorkerFailed as failure:
             return replace(finished, failures=(*finished.failures, failure))
         finally:

@@ -17,6 +17,7 @@ from forkpoint.cli.demo import demo
 from forkpoint.cli.diff import diff
 from forkpoint.cli.doctor import doctor
 from forkpoint.cli.env import env
+from forkpoint.cli.explain import explain
 from forkpoint.cli.history import history
 from forkpoint.cli.record import record
 from forkpoint.cli.replay import replay
@@ -40,7 +41,7 @@ def forkpoint() -> None:
     """
 
 
-for _verb in (demo, compare, record, diff, replay, bisect, history, report, env, doctor):
+for _verb in (demo, compare, record, diff, explain, replay, bisect, history, report, env, doctor):
     forkpoint.add_command(_verb)
 
 

@@ -155,6 +155,7 @@ def options(chosen: Chosen, config: Config) -> Options:
         force=chosen["force"],
         artifacts=chosen.get("artifacts"),
         diagnose=not chosen.get("no_diagnose"),
+        experiments=chosen.get("experiments") or None,
         watch=tuple(dict.fromkeys((*config.watch, *chosen.get("watch", ())))),
     )
 

@@ -13,6 +13,7 @@ from forkpoint.environments import parse_spec, with_requirements
 from forkpoint.host import Workload
 
 MAX_STORAGE = 250 * 10**6
+QUICK = ("origins", "replay", "sufficiency", "repeatability", "oracle", "sweep")
 """Bytes of tensors to keep: every step's outputs and the forks, and quick to write."""
 
 NEXT = """
@@ -67,7 +68,7 @@ def demo(batches: int, out: Path | None, html: Path | None, form: str, quiet: bo
         finished = api.run_comparison(
             workload,
             specs,
-            options=api.Options(out=out, max_storage=MAX_STORAGE),
+            options=api.Options(out=out, max_storage=MAX_STORAGE, experiments=QUICK),
             observer=watch,
             reproduce="forkpoint demo",
         )

@@ -1,7 +1,7 @@
 """Why two runs differ: which op calls are the cause, proven by experiments."""
 
 from forkpoint.diagnose.bench import Bench, Case
-from forkpoint.diagnose.procedure import diagnose
+from forkpoint.diagnose.procedure import EXPERIMENTS, SEARCH, diagnose, examine
 from forkpoint.diagnose.words import explain
 
-__all__ = ["Bench", "Case", "diagnose", "explain"]
+__all__ = ["EXPERIMENTS", "SEARCH", "Bench", "Case", "diagnose", "examine", "explain"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from forkpoint.host._calls import Call, Replayed
 from forkpoint.host._job import Job
 from forkpoint.host._result import JobResult, read_last_event
 from forkpoint.host._run import Watcher, run_job
+from forkpoint.host._verbose import library_kernels
 
 _MAX_LINE = 64 << 20
 
@@ -75,7 +77,11 @@ def _attempt(
             stream.write(msgspec.json.encode(_as_json(call)) + b"\n")
     job = Job(kind="replay", calls=asked)
     result = run_job(environment, job, control=folder, timeout=timeout, watcher=watcher)
-    return result, _answers(folder / "replayed.jsonl", {call.id for call in calls})
+    answers = _answers(folder / "replayed.jsonl", {call.id for call in calls})
+    for name, names in library_kernels(folder / "stdout.log").items():
+        if name in answers and not answers[name].kernels:
+            answers[name] = replace(answers[name], kernels=names)
+    return result, answers
 
 
 def _as_json(call: Call) -> dict[str, Any]:

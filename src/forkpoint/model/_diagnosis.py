@@ -77,7 +77,8 @@ class Origin:
 
     ``confirmed`` says how that is known: ``replay`` (a capsule, alone, in both environments) or
     ``in_place`` (inside the re-run script, at that very call, with equal inputs). ``capsule``
-    is its folder below the results folder.
+    is its folder below the results folder. ``rule`` says at which sizes the sides differ, in
+    words; ``remedies`` are changes with which both sides gave the same bits.
     """
 
     op: str
@@ -94,14 +95,19 @@ class Origin:
     capsule: str | None = None
     sweeps: tuple[Sweep, ...] = ()
     kernels: tuple[Kernels, ...] = ()
+    remedies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """One intervention: what was supposed, what was done and seen, how it ended."""
+    """One intervention: what was supposed, what was done and seen, how it ended.
+
+    ``whole``: whether all was tried that it speaks of.
+    """
 
     name: str
     hypothesis: str
     outcome: Outcome
     evidence: str
     did: str = ""
+    whole: bool = True

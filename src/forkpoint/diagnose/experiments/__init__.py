@@ -1,1 +1,19 @@
 """The experiments that follow once origins are known; one file each."""
+
+from forkpoint.diagnose.experiments.findings import Findings
+from forkpoint.diagnose.experiments.interventions import interventions
+from forkpoint.diagnose.experiments.kernels import kernels
+from forkpoint.diagnose.experiments.necessity import necessity
+from forkpoint.diagnose.experiments.oracle import oracle
+from forkpoint.diagnose.experiments.repeatability import repeatability
+from forkpoint.diagnose.experiments.sweep import sweep
+
+__all__ = [
+    "Findings",
+    "interventions",
+    "kernels",
+    "necessity",
+    "oracle",
+    "repeatability",
+    "sweep",
+]

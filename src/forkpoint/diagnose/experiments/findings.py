@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from forkpoint.process import in_parallel
 
 MOST_ORIGINS = 4
 """Origins that an experiment looks at; the rest is counted in its evidence."""
+
+Sides = tuple[Replayed, Replayed]
+"""What came of one call in the baseline and in the candidate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,68 +35,67 @@ class Pair:
     benches: tuple[Bench, Bench]
     folders: tuple[Path, Path]
 
-    def ask(self, calls: Sequence[Call], *, purpose: str) -> dict[str, tuple[Replayed, Replayed]]:
-        """Run the same calls on both sides; what came of each, by id."""
-        tasks = [
-            partial(bench.replay, sided, purpose=purpose)
-            for bench, sided in zip(self.benches, self._sided(calls), strict=True)
-        ]
-        one, two = in_parallel(tasks)
-        return {call.id: (one[call.id], two[call.id]) for call in calls}
-
-    def with_benches(self, benches: tuple[Bench, Bench]) -> Pair:
-        """The same call in other environments."""
-        return Pair(benches=benches, folders=self.folders)
-
     def call(self, name: str, document: Mapping[str, Any] | None = None, **more: Any) -> Call:
         """The baseline's call, or another one over the baseline's bytes."""
         return Call(id=name, capsule=self.folders[0], call=document, **more)
 
-    def _sided(self, calls: Sequence[Call]) -> tuple[list[Call], list[Call]]:
-        """Each side runs with the numerics state that it had itself in the script."""
-        return list(calls), [_with_state(call, self.folders[1]) for call in calls]
+    def ask(self, calls: Sequence[Call], *, purpose: str) -> dict[str, Sides]:
+        """Run the same calls on both sides; what came of each, by id."""
+        return ask(self.benches, [(self, call) for call in calls], purpose=purpose)
 
 
-def _with_state(call: Call, folder: Path) -> Call:
-    return Call(
-        id=call.id,
-        capsule=call.capsule,
-        call=call.call,
-        repeat=call.repeat,
-        state=folder,
-        as_=call.as_,
-        device=call.device,
-        keep=call.keep,
-        against=call.against,
-        rows=call.rows,
-        profile=call.profile,
+def ask(
+    benches: tuple[Bench, Bench], asked: Sequence[tuple[Pair, Call]], *, purpose: str
+) -> dict[str, Sides]:
+    """Run calls of several origins on both sides at once; what came of each, by id.
+
+    Each side runs with the numerics state that it had itself in the script.
+    """
+    sided = (
+        [call for _, call in asked],
+        [replace(call, state=pair.folders[1]) for pair, call in asked],
     )
+    tasks = [
+        partial(bench.replay, calls, purpose=purpose)
+        for bench, calls in zip(benches, sided, strict=True)
+    ]
+    one, two = in_parallel(tasks)
+    return {call.id: (one[call.id], two[call.id]) for _, call in asked}
 
 
-def pairs(case: Case) -> Iterator[tuple[int, Origin, Pair]]:
+def pairs(case: Case) -> list[tuple[int, Origin, Pair]]:
     """The origins that replay shows, alone, with their capsules; at most `MOST_ORIGINS`."""
-    found = 0
+    return list(_pairs(case))[:MOST_ORIGINS]
+
+
+def _pairs(case: Case) -> Iterator[tuple[int, Origin, Pair]]:
     for number, origin in enumerate(case.comparison.origins):
-        if origin.confirmed != "replay" or origin.capsule is None or found == MOST_ORIGINS:
+        if origin.confirmed != "replay" or origin.capsule is None:
             continue
         place = (case.folder.parent / origin.capsule).parent
         one, two = (place / bench.name for bench in case.benches)
-        if not (one.is_dir() and two.is_dir()):
-            continue
-        found += 1
-        yield number, origin, Pair(benches=case.benches, folders=(one, two))
+        if one.is_dir() and two.is_dir():
+            yield number, origin, Pair(benches=case.benches, folders=(one, two))
 
 
-def not_looked_at(case: Case, looked: int) -> str:
-    """Words for the origins that an experiment did not take; empty where it took all."""
-    left = len(case.comparison.origins) - looked
+def short(origin: Origin) -> str:
+    """The op's name without its library and overload."""
+    return origin.op.split(".")[1] if "." in origin.op else origin.op
+
+
+def evidence(case: Case, told: Sequence[str], *, nothing: str) -> str:
+    """What was told of each origin, and how many were not looked at."""
+    left = len(case.comparison.origins) - len(told)
+    if not told:
+        return nothing
     if not left:
-        return ""
+        return "; ".join(told)
     them = "origin was" if left == 1 else "origins were"
-    return f"{left} more {them} not tried: shown inside the script only, or beyond the first few"
+    why = "shown inside the script only, or beyond the first few"
+    return "; ".join((*told, f"{left} more {them} not tried: {why}"))
 
 
-def differ(answers: tuple[Replayed, Replayed]) -> bool | None:
+def differ(answers: Sides) -> bool | None:
     """Whether the two sides gave other bits; null where one of them did not run."""
     one, two = answers
     if one.status != "ran" or two.status != "ran" or not one.outputs:

@@ -13,7 +13,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from forkpoint.diagnose.bench import Case
-from forkpoint.diagnose.experiments.findings import Findings, Pair, differ, not_looked_at, pairs
+from forkpoint.diagnose.experiments.findings import (
+    Findings,
+    Pair,
+    Sides,
+    differ,
+    evidence,
+    pairs,
+    short,
+)
 from forkpoint.diagnose.experiments.rules import Rule, fit
 from forkpoint.diagnose.experiments.variants import (
     Dimension,
@@ -21,7 +29,7 @@ from forkpoint.diagnose.experiments.variants import (
     dimensions,
     read_template,
 )
-from forkpoint.host import Call, Replayed
+from forkpoint.host import Call
 from forkpoint.model import Experiment, Origin, Outcome, Sweep, SweepPoint
 
 ROUNDS = 6
@@ -35,7 +43,6 @@ _LARGEST = 3_000_000  # elements of one call
 _MOST_ROWS = 512
 _PARTS = 8  # into which the search for a bound divides what is left, in each round
 _FACTORS = (2.0**-4, 2.0**4)
-_NAME = "sweep"
 
 
 def sweep(case: Case, *, fresh: int = FRESH) -> Findings:
@@ -46,16 +53,15 @@ def sweep(case: Case, *, fresh: int = FRESH) -> Findings:
         rule = summary(swept)
         changed[number] = replace(origin, sweeps=swept, rule=rule)
         told.append(_told(origin, swept))
-    missing = not_looked_at(case, len(changed))
     ruled = [origin for origin in changed.values() if origin.rule]
     outcome = Outcome.SUPPORTED if ruled and len(ruled) == len(changed) else Outcome.INCONCLUSIVE
     experiment = Experiment(
-        name=_NAME,
+        name="sweep",
         hypothesis="the sizes of the input decide whether an origin differs",
         did="replayed one call of each origin in both environments at other sizes, each with "
         "several random inputs, and had the simplest rule that fits predict sizes not tried",
         outcome=outcome,
-        evidence="; ".join([*told, *([missing] if missing else [])]) or "no origin to vary",
+        evidence=evidence(case, told, nothing="no origin could be replayed"),
     )
     return Findings(experiment=experiment, origins=changed)
 
@@ -132,7 +138,7 @@ class _Track:
             self.done = True  # every size up to the largest was tried
         return self._calls(pair, edges or self.fresh)
 
-    def take(self, answers: dict[str, tuple[Replayed, Replayed]]) -> None:
+    def take(self, answers: dict[str, Sides]) -> None:
         """Note what the calls gave, and whether the rule had predicted it."""
         tried: set[int] = set()
         for name, sides in answers.items():
@@ -257,7 +263,7 @@ class _Track:
             for seed in range(1, 1 + _inputs(self.template.elements(self.dimension, size)))
         ]
 
-    def _note(self, size: int, sides: tuple[Replayed, Replayed]) -> None:
+    def _note(self, size: int, sides: Sides) -> None:
         found = differ(sides)
         if found is None:
             self.refused.add(size)
@@ -273,7 +279,7 @@ class _Others:
 
     def __init__(self, template: Template) -> None:
         self._template = template
-        self._answers: dict[str, tuple[Replayed, Replayed]] = {}
+        self._answers: dict[str, Sides] = {}
 
     def calls(self, pair: Pair) -> list[Call]:
         found = []
@@ -294,7 +300,7 @@ class _Others:
                 found.append(pair.call(f"layout/{layout}/{seed}", document))
         return found
 
-    def values(self, answers: dict[str, tuple[Replayed, Replayed]]) -> str:
+    def values(self, answers: dict[str, Sides]) -> str:
         """Words where the magnitude of values matters, else nothing."""
         self._answers = {
             name: sides
@@ -340,7 +346,7 @@ def _category_rule(points: Sequence[SweepPoint]) -> str | None:
     return f"with {', '.join(yes)}; not with {', '.join(no)}"
 
 
-def _shares(answers: dict[str, tuple[Replayed, Replayed]], kind: str) -> dict[str, tuple[int, int]]:
+def _shares(answers: dict[str, Sides], kind: str) -> dict[str, tuple[int, int]]:
     """By label: how many inputs differ, of how many that ran."""
     found: dict[str, list[bool]] = {}
     for name, sides in answers.items():
@@ -464,7 +470,7 @@ def _alike(
 
 
 def _told(origin: Origin, swept: Sequence[Sweep]) -> str:
-    name = origin.op.split(".")[1]
+    name = short(origin)
     if not swept:
         return f"{name}: could not be run at other sizes"
     parts = []
