@@ -29,14 +29,20 @@ def necessity(case: Case) -> Findings:
             needed.append(None)
             continue
         apart = len(tried) - len(result)
-        told.append(f"{op}: without it, {apart} of {len(tried)} steps differ")
+        name = op.split(".")[1]
+        told.append(
+            f"{name}: without it, {apart} of {len(tried)} steps differ"
+            if apart
+            else f"{name}: without it, no step differs (origins behind it, substituted, hide it, "
+            "or its difference never reaches an output)"
+        )
         needed.append(bool(apart))
     if len(ops) > MOST_ORIGINS:
         told.append(f"{len(ops) - MOST_ORIGINS} more ops were not tried")
     if any(one is None for one in needed) or len(ops) > MOST_ORIGINS:
         outcome = Outcome.INCONCLUSIVE
     else:
-        outcome = Outcome.SUPPORTED if all(needed) else Outcome.REFUTED
+        outcome = Outcome.SUPPORTED if all(needed) else Outcome.INCONCLUSIVE
     return Findings(experiment=_experiment(ops, outcome, "; ".join(told)))
 
 

@@ -101,7 +101,9 @@ def summary(swept: Sequence[Sweep]) -> str | None:
     if all(one.rule == "at every size" for one in sized):
         return "at every size tried"
     rules = [f"{one.rule} of {one.dimension}" for one in sized if one.rule != "at every size"]
-    return "; ".join(rules)
+    if len(rules) < len(sized):
+        rules.append("at every size tried of the others")
+    return ", ".join(rules[:-1]) + (" and " if rules[1:] else "") + rules[-1]
 
 
 @dataclass(slots=True)

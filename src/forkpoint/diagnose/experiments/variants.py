@@ -172,8 +172,10 @@ def dimensions(template: Template, varying: Sequence[int]) -> list[tuple[Dimensi
 
 def _named(call: RecordedCall, places: Sequence[tuple[int, int]]) -> str:
     names = _argument_names(call)
-    words = [f"dimension {axis} of {names[tensor]}" for tensor, axis in places]
-    return " and ".join(words)
+    tensor, axis = places[0]
+    others = dict.fromkeys(names[other] for other, _ in places if other != tensor)
+    more = f" (and of {', '.join(others)} with it)" if others else ""
+    return f"dimension {axis} of {names[tensor]}{more}"
 
 
 def _argument_names(call: RecordedCall) -> list[str]:
