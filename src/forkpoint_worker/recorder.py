@@ -16,6 +16,7 @@ import torch
 
 from . import schema
 from ._compat import current_mode, is_compiled, is_compiling
+from .auditor import Auditor
 from .guard import Guard, RecordingBroken, StopScript
 from .op_recorder import OpMode, OpRecorder
 from .plan import Plan
@@ -35,13 +36,15 @@ class Options:
     """What a recorder is told besides its plan.
 
     ``max_storage`` is in bytes; ``stop_after`` a number of steps, or None; ``reference`` the
-    recording to compare tensors with; ``only`` the one module whose calls are steps.
+    recording to compare tensors with; ``only`` the one module whose calls are steps;
+    ``variants`` the job's, or None.
     """
 
     max_storage: int
     stop_after: int | None = None
     reference: Reference | None = None
     only: torch.nn.Module | None = None
+    variants: Mapping[str, Any] | None = None
 
 
 class Recorder:
@@ -61,6 +64,8 @@ class Recorder:
         self._signatures = Signatures()
         self._ops = OpRecorder(self._guard, self._writer, self._status)
         self.calls = CallRecorder(self._guard, self._writer)
+        asked = options.variants
+        self._auditor = Auditor(asked, options.max_storage, self._guard) if asked else None
         self._original: Callable[..., Any] = torch.nn.Module.__call__
         self._compile: Callable[..., Any] = torch.compile
         self._mode: OpMode | None = None
@@ -135,6 +140,11 @@ class Recorder:
             if only is not None and module is not only:
                 return self._original(module, *args, **kwargs)
             return self._outermost(module, args, kwargs)
+        if step.again is not None:
+            path = step.path(module)
+            result = self._run(step, path, module, args, kwargs)
+            step.again(path, result)
+            return result
         if step.level == schema.BARE:
             return self._original(module, *args, **kwargs)
         path = step.path(module)
@@ -147,8 +157,10 @@ class Recorder:
         self, module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
         thread = self._thread
+        auditor = self._auditor
         with self._guard:
             step = self._begin(module, args, kwargs)
+            ticket = auditor.before(step, module, args, kwargs) if auditor else None
         thread.step = step
         state = schema.RAISED
         try:
@@ -157,6 +169,8 @@ class Recorder:
             with self._guard:
                 self._module_end(step, "", result)
             state = schema.COMPLETE
+            if auditor is not None and ticket is not None:
+                auditor.after(ticket, result, functools.partial(self._again, step, module))
         finally:
             thread.step, thread.stack = None, ()
             if not self._guard.off:
@@ -166,6 +180,23 @@ class Recorder:
         if stop_after is not None and step.number + 1 >= stop_after:
             raise StopScript
         return result
+
+    def _again(
+        self,
+        step: Step,
+        module: torch.nn.Module,
+        seen: Callable[[str, object], None],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> Any:
+        """Call a step's module once more; ``seen`` gets the path and result of each module."""
+        step.again = seen
+        try:
+            result = self._run(step, "", module, args, kwargs)
+            seen("", result)
+            return result
+        finally:
+            step.again = None
 
     def _run(
         self,

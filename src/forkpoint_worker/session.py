@@ -58,6 +58,7 @@ class Session:
                 stop_after=job.get("stop_after"),
                 reference=Reference(reference, tolerance) if reference else None,
                 only=only,
+                variants=job.get("variants"),
             ),
             status,
         )

@@ -22,7 +22,10 @@ from forkpoint.environments import (
 # not where the package is installed: its neighbours there must not be seen in the environment
 SOURCES = Path(__file__).parents[2] / "src"
 INSIDE = Path(__file__).with_name("inside")
-MODULES = ("digests", "measures", "modules", "op_events", "others", "storing", "watched")
+MODULES = (
+    *("digests", "measures", "modules", "op_events", "others", "storing"),
+    *("varied_calls", "watched"),
+)
 
 # torch release, and the Pythons that it has wheels for: which end of them is wanted
 _RELEASES: dict[str, tuple[str, tuple[int, int], tuple[int, int], Callable[..., tuple[int, int]]]]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from forkpoint.api._artifacts import diff_artifacts
+from forkpoint.api._audit import Audited, Questions, audit, run_audit
 from forkpoint.api._compare import Finished, compare, diff, run_comparison
 from forkpoint.api._history import PYTHON, Range, bisect, history
 from forkpoint.api._options import Observer, Options
@@ -13,11 +14,14 @@ from forkpoint.environments import Environment, EnvironmentCache
 __all__ = [
     "PYTHON",
     "Asked",
+    "Audited",
     "Environments",
     "Finished",
     "Observer",
     "Options",
+    "Questions",
     "Range",
+    "audit",
     "bisect",
     "build_environments",
     "compare",
@@ -25,6 +29,7 @@ __all__ = [
     "diff_artifacts",
     "history",
     "record",
+    "run_audit",
     "run_comparison",
 ]
 

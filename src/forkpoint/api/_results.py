@@ -17,7 +17,10 @@ from forkpoint.host import Workload, unwritable
 FORMAT = "forkpoint.results/1"
 PARENT = "forkpoint-results"
 OWN_NAMES = frozenset(
-    {"results.json", "comparison.json", "report.html", "recordings", "logs", "artifacts"}
+    {
+        *("results.json", "comparison.json", "audit.json", "report.html"),
+        *("recordings", "logs", "artifacts"),
+    }
 )
 
 
@@ -68,6 +71,11 @@ class Results:
     def comparison(self) -> Path:
         """The JSON result."""
         return self.folder / "comparison.json"
+
+    @property
+    def audit(self) -> Path:
+        """The JSON result of an audit."""
+        return self.folder / "audit.json"
 
     @property
     def report(self) -> Path:

@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from forkpoint.cli._errors import guarded
+from forkpoint.cli.audit import audit
 from forkpoint.cli.bisect import bisect
 from forkpoint.cli.compare import compare
 from forkpoint.cli.demo import demo
@@ -39,7 +40,7 @@ def forkpoint() -> None:
     """
 
 
-for _verb in (demo, compare, record, diff, bisect, history, report, env, doctor):
+for _verb in (demo, compare, record, diff, audit, bisect, history, report, env, doctor):
     forkpoint.add_command(_verb)
 
 

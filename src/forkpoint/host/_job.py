@@ -59,7 +59,7 @@ class Job:
 
     The fields are those of ``job.json`` in `forkpoint_worker`'s protocol; ``plan``,
     ``reference`` and ``tolerance`` belong to the second pass. ``steps`` holds half-open
-    ranges, ``max_storage`` is in bytes.
+    ranges, ``max_storage`` is in bytes; ``variants`` asks for calls with other inputs.
     """
 
     kind: Literal["record", "fingerprint"] = "record"
@@ -74,6 +74,7 @@ class Job:
     stop_after: int | None = None
     watch: tuple[str, ...] = ()
     store: tuple[str, ...] = ("root",)
+    variants: Mapping[str, Any] | None = None
 
     def document(self, name: str, settings: Mapping[str, str]) -> dict[str, Any]:
         """The content of ``job.json`` for the environment called ``name``."""
@@ -97,6 +98,7 @@ class Job:
             "stop_after": self.stop_after,
             "watch": list(self.watch),
             "store": list(self.store),
+            "variants": self.variants,
         }
 
 

@@ -1,0 +1,95 @@
+"""Reading what the worker wrote of its variants: it comes from a foreign process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from forkpoint.audit.model import Break, Property, Refusal, Trial, TrialState
+from forkpoint.errors import WorkerFailed
+from forkpoint.model import Metrics, StepInput
+
+MAX_BYTES = 256 * 1024 * 1024
+
+
+class _Input(msgspec.Struct, frozen=True):
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class _Row(msgspec.Struct, frozen=True):
+    step: int
+    module: str
+    inputs: tuple[_Input, ...]
+    refused: str | None = None
+    property: Property | None = None
+    variant: str = ""
+    not_tried: str | None = None
+    equal: bool | None = None
+    metrics: Metrics | None = None
+    calls: dict[str, int] = {}
+    breaks: tuple[Break, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The trials of a run, and the steps that could not be called again."""
+
+    trials: tuple[Trial, ...]
+    refusals: tuple[Refusal, ...]
+
+
+def read_answers(path: Path) -> Answers:
+    """Read a worker's lines; no file, no answers. Raises `WorkerFailed` for rubbish."""
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return Answers((), ())
+    if len(data) > MAX_BYTES:
+        raise _unreadable(path, f"it is longer than {MAX_BYTES:,} bytes")
+    try:
+        rows = msgspec.json.Decoder(_Row).decode_lines(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _unreadable(path, str(error)) from error
+    refusals = [
+        Refusal(step=row.step, module=row.module, reason=row.refused) for row in rows if row.refused
+    ]
+    return Answers(tuple(_trial(row) for row in rows if row.property), tuple(refusals))
+
+
+def _trial(row: _Row) -> Trial:
+    assert row.property is not None  # the caller looked
+    return Trial(
+        property=row.property,
+        step=row.step,
+        module=row.module,
+        inputs=tuple(
+            StepInput(name=one.name, shape=one.shape, dtype=one.dtype, equal=True)
+            for one in row.inputs
+        ),
+        variant=row.variant,
+        state=_state(row),
+        reason=row.not_tried,
+        metrics=row.metrics,
+        calls=row.calls,
+        breaks=row.breaks,
+    )
+
+
+def _state(row: _Row) -> TrialState:
+    if row.not_tried is not None:
+        return "not_tried"
+    if row.equal is None:
+        return "unmatched"
+    return "equal" if row.equal else "differs"
+
+
+def _unreadable(path: Path, why: str) -> WorkerFailed:
+    return WorkerFailed(
+        f"The worker's answer in {path} cannot be read: {why}.",
+        hint="Was the disk full, or does the script write into that folder? Run it again.",
+    )
