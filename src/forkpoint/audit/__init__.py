@@ -13,7 +13,7 @@ from forkpoint.audit.model import (
     Trial,
     TrialState,
 )
-from forkpoint.audit.rows import Answers, read_answers
+from forkpoint.audit.rows import Answers, Varied, read_answers, read_digests
 from forkpoint.audit.verdicts import judge, op_rows
 
 __all__ = [
@@ -28,8 +28,10 @@ __all__ = [
     "Refusal",
     "Trial",
     "TrialState",
+    "Varied",
     "fresh_trials",
     "judge",
     "op_rows",
     "read_answers",
+    "read_digests",
 ]

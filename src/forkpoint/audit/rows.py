@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -25,13 +26,14 @@ class _Row(msgspec.Struct, frozen=True):
     module: str
     inputs: tuple[_Input, ...]
     refused: str | None = None
-    property: Property | None = None
+    property: Property | Literal["crop"] | None = None
     variant: str = ""
     not_tried: str | None = None
     equal: bool | None = None
     metrics: Metrics | None = None
     calls: dict[str, int] = {}
     breaks: tuple[Break, ...] = ()
+    digests: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,27 +46,45 @@ class Answers:
 
 def read_answers(path: Path) -> Answers:
     """Read a worker's lines; no file, no answers. Raises `WorkerFailed` for rubbish."""
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        return Answers((), ())
-    if len(data) > MAX_BYTES:
-        raise _unreadable(path, f"it is longer than {MAX_BYTES:,} bytes")
-    try:
-        rows = msgspec.json.Decoder(_Row).decode_lines(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _unreadable(path, str(error)) from error
+    rows = _read(path)
     refusals = [
         Refusal(step=row.step, module=row.module, reason=row.refused) for row in rows if row.refused
     ]
-    return Answers(tuple(_trial(row) for row in rows if row.property), tuple(refusals))
+    trials = (_trial(row, row.property) for row in rows if row.property and row.property != "crop")
+    return Answers(tuple(trials), tuple(refusals))
 
 
-def _trial(row: _Row) -> Trial:
-    assert row.property is not None  # the caller looked
+@dataclass(frozen=True, slots=True)
+class Varied:
+    """What the modules of one step returned in one variant: (path, digests), in their order.
+
+    ``reason`` says why there is nothing; ``inputs`` are names of the step's tensors.
+    """
+
+    step: int
+    variant: str
+    inputs: tuple[str, ...]
+    modules: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    reason: str | None = None
+
+
+def read_digests(path: Path) -> tuple[Varied, ...]:
+    """What modules returned, where digests were asked for. Raises `WorkerFailed` for rubbish."""
+    return tuple(
+        Varied(
+            step=row.step,
+            variant=row.variant,
+            inputs=tuple(one.name for one in row.inputs),
+            modules=row.digests,
+            reason=row.refused or row.not_tried,
+        )
+        for row in _read(path)
+    )
+
+
+def _trial(row: _Row, prompt: Property) -> Trial:
     return Trial(
-        property=row.property,
+        property=prompt,
         step=row.step,
         module=row.module,
         inputs=tuple(
@@ -86,6 +106,20 @@ def _state(row: _Row) -> TrialState:
     if row.equal is None:
         return "unmatched"
     return "equal" if row.equal else "differs"
+
+
+def _read(path: Path) -> list[_Row]:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return []
+    if len(data) > MAX_BYTES:
+        raise _unreadable(path, f"it is longer than {MAX_BYTES:,} bytes")
+    try:
+        return msgspec.json.Decoder(_Row).decode_lines(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _unreadable(path, str(error)) from error
 
 
 def _unreadable(path: Path, why: str) -> WorkerFailed:

@@ -44,6 +44,7 @@ class Case:
 
     ``folder`` is for what experiments write; it stays. ``recordings`` are those of the second
     pass (baseline, candidate). ``scratch`` is the number of bytes that may lie there meanwhile.
+    ``crop`` is the (dimension, start, stop) that a user asked for.
     """
 
     comparison: Comparison
@@ -54,6 +55,7 @@ class Case:
     folder: Path
     scratch: int
     seed: int = 0
+    crop: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,7 +69,7 @@ def property_rows(found: Audit) -> list[tuple[str, ...]]:
         (
             f"{one.property} ({QUESTIONS[one.property]})" + (", promised" if one.promised else ""),
             _VERDICTS[one.verdict],
-            f"{one.equal} of {one.tried} variants tried" if one.tried else "-",
+            f"{one.equal} of {words.counted(one.tried, 'variant')} tried" if one.tried else "-",
             one.reason or "" if one.verdict == "not_tried" else _first(one),
             _difference(one),
         )
