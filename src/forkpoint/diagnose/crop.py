@@ -20,6 +20,7 @@ from forkpoint.model import Experiment, Outcome, Step, Verdict
 
 NAME = "crop"
 MOST_STEPS = 4
+_ASK = "Name one with --crop dim=START:STOP."
 _DIFFER = (Verdict.DIVERGENT, Verdict.WITHIN_TOLERANCE)
 
 
@@ -56,7 +57,7 @@ class _Crop:
             return _finding(case, hypothesis, Outcome.INCONCLUSIVE, "No step differs.")
         cut = choose(case.comparison.steps, steps, case.crop)
         if cut is None:
-            evidence = "No dimension varies between steps. Name one with --crop dim=START:STOP."
+            evidence = f"No dimension varies between steps. {_ASK}"
             return _finding(case, hypothesis, Outcome.INCONCLUSIVE, evidence)
         hypothesis = f"The difference depends on the size of dimension {cut.dim} of the inputs."
         sides = []
