@@ -63,6 +63,7 @@ Variants (key ``variants`` of a record job)
     variant and each ``max_storage`` bytes of tensors of the unchanged call. Random generators,
     buffers and attributes are put back. Lines begin with {"step", "module", "inputs": [{"name",
     "shape", "dtype"}]} and go on with one of
+        {}                                           the step was chosen
         {"refused": why}                             nothing can be said of the step
         {"property": p, "not_tried": why}            no variant can be made
         {"property": p, "variant": label, "not_tried": why}

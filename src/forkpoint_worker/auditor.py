@@ -18,7 +18,7 @@ from .guard import Guard
 from .restore import Generators, Modules, weight_marks
 from .steps import Step
 from .values import Signatures, outputs
-from .variants import Inputs, copied
+from .variants import PROMPTS, Inputs, copied
 from .varied import Run, Varied
 
 
@@ -72,6 +72,9 @@ class Auditor:
 
     def after(self, ticket: Ticket, result: object, run: Run) -> None:
         """Vary the step; ``run`` calls its module with the given arguments, unrecorded."""
+        self._write(ticket.about())
+        if not any(self._asked.get(name) not in (None, False) for name in PROMPTS):
+            return
         with self._guard:
             refused, modules = _refusal(ticket, result), None
             if not refused:

@@ -8,12 +8,16 @@ take the padding for data.
 
 from __future__ import annotations
 
+import collections
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
 import torch
 
 from .layouts import Part
 from .values import Signatures
+
+PROMPTS = "batch", "position", "padding", "crop"
+"""What a job can ask to be tried in this process."""
 
 Change = Callable[[str, torch.Tensor], torch.Tensor]
 
@@ -79,17 +83,17 @@ class Inputs:
 
 
 def _changed(name: str, value: Any, change: Change) -> Any:
+    """The value with its tensors changed; what is of another type stays, tensors and all."""
     if isinstance(value, torch.Tensor):
         return change(name, value)
-    if isinstance(value, Mapping):
-        items = {k: _changed("%s.%s" % (name, k), item, change) for k, item in value.items()}
-        kind: Any = type(value)
-        return kind(items)
+    kind = type(value)
+    if kind in (dict, collections.OrderedDict):
+        return kind((k, _changed("%s.%s" % (name, k), v, change)) for k, v in value.items())
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_changed("%s.%s" % (name, f), getattr(value, f), change)
-                             for f in value._fields))  # fmt: skip
-    if isinstance(value, (tuple, list)):
-        return type(value)([_changed("%s[%d]" % (name, i), v, change) for i, v in enumerate(value)])
+        fields = zip(value._fields, value)
+        return kind(*(_changed("%s.%s" % (name, field), v, change) for field, v in fields))
+    if kind in (tuple, list):
+        return kind(_changed("%s[%d]" % (name, i), v, change) for i, v in enumerate(value))
     return value
 
 
@@ -180,9 +184,7 @@ Made = Iterator["tuple[str, Variant | str]"]  # the property, and a variant or w
 
 def wanted(asked: Mapping[str, Any], inputs: Inputs) -> Made:
     """The variants that a job's ``variants`` asks for, of these inputs."""
-    for prompt, make in (
-        ("batch", _batches), ("position", _positions), ("padding", _paddings), ("crop", _crops),
-    ):  # fmt: skip
+    for prompt, make in zip(PROMPTS, (_batches, _positions, _paddings, _crops)):
         if asked.get(prompt) is None or asked[prompt] is False:
             continue
         try:

@@ -53,6 +53,11 @@ def test_rows_become_trials(row: dict[str, object], state: str, tmp_path: Path) 
     assert trial.reason == row.get("not_tried")
 
 
+def test_steps_are_all_that_were_chosen(tmp_path: Path) -> None:
+    found = read_answers(write(tmp_path / "v", {"step": 7}, {}, {"refused": "why"}))
+    assert found.steps == (3, 7)
+
+
 def test_refusals_are_kept_apart(tmp_path: Path) -> None:
     found = read_answers(write(tmp_path / "v", {"refused": "it is compiled"}))
     assert found.trials == ()

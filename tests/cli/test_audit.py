@@ -71,6 +71,15 @@ def test_a_broken_promise_is_status_1(run, tmp_path: Path) -> None:
 
 
 @pytest.mark.integration
+def test_fresh_processes_alone(run) -> None:
+    ended = run("threads", "--only", "threads,run", "--format", "json", "-q")
+    found = json.loads(ended.out)
+    verdicts = [one["verdict"] for one in found["properties"]]
+    assert verdicts == ["not_tried", "not_tried", "not_tried", "fails", "holds"]
+    assert [one["op"] for one in found["ops"]] == ["aten.add.Tensor"]
+
+
+@pytest.mark.integration
 def test_a_promise_that_cannot_be_tried_is_status_2(run) -> None:
     ended = run("nothing", "--promise", "batch", "--only", "batch", "--batch", "9", "-q")
     assert ended.status == 2

@@ -138,8 +138,7 @@ class _Work:
         asked = self.questions.asked
         first = self._run("variants", "trying variants", variants=self._variants(asked))
         answers = read_answers(self._answers)
-        seen = [one.step for one in answers.trials] + [one.step for one in answers.refusals]
-        steps = sorted(set(seen))
+        steps = answers.steps
         fresh, notes = self._fresh(asked, tuple((step, step + 1) for step in steps))
         trials = (*answers.trials, *fresh)
         return Audit(

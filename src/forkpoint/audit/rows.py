@@ -38,10 +38,11 @@ class _Row(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The trials of a run, and the steps that could not be called again."""
+    """The trials of a run, the steps that could not be called again, and all that were chosen."""
 
     trials: tuple[Trial, ...]
     refusals: tuple[Refusal, ...]
+    steps: tuple[int, ...]
 
 
 def read_answers(path: Path) -> Answers:
@@ -51,7 +52,8 @@ def read_answers(path: Path) -> Answers:
         Refusal(step=row.step, module=row.module, reason=row.refused) for row in rows if row.refused
     ]
     trials = (_trial(row, row.property) for row in rows if row.property and row.property != "crop")
-    return Answers(tuple(trials), tuple(refusals))
+    steps = sorted({row.step for row in rows})
+    return Answers(tuple(trials), tuple(refusals), tuple(steps))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ def read_digests(path: Path) -> tuple[Varied, ...]:
             reason=row.refused or row.not_tried,
         )
         for row in _read(path)
+        if row.variant or row.refused or row.not_tried
     )
 
 

@@ -182,7 +182,9 @@ def _render_property(one: PropertyResult, cells: Sequence[str], console: Console
 
 def _figures(columns: Sequence[str], figures: Sequence[str]) -> str:
     pairs = zip(columns, figures, strict=True)
-    return ", ".join(f"{column} {figure}" for column, figure in pairs if figure != "0")
+    return ", ".join(
+        f"{column} {figure}" for column, figure in pairs if figure not in ("0", words.NOT_MEASURED)
+    )
 
 
 def audit_to_markdown(found: Audit) -> str:

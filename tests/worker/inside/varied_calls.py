@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 import json
@@ -12,6 +13,8 @@ import torch
 from forkpoint_worker import judge
 from forkpoint_worker.layouts import Axis, Part, axes, same_bits, take
 from forkpoint_worker.session import Session
+
+HEAD = ("step", "module", "inputs")  # all that there is of a step that was merely chosen
 
 
 def varied(tmp, model, *calls, max_storage=1 << 20, name="rec", **asked):
@@ -28,7 +31,8 @@ def varied(tmp, model, *calls, max_storage=1 << 20, name="rec", **asked):
     if not os.path.exists(out):
         return [], results
     with open(out) as stream:
-        return [json.loads(line) for line in stream], results
+        rows = [json.loads(line) for line in stream]
+    return [row for row in rows if len(row) > len(HEAD)], results
 
 
 def call(*args, **kwargs):
@@ -314,6 +318,26 @@ def test_inputs_that_cannot_be_copied_are_refused(tmp):
     rows, (result,) = varied(tmp, Opens(), call(Holder(torch.ones(4))), batch=[2])
     assert "cannot be copied" in rows[0]["refused"]
     assert torch.equal(result, torch.full((4,), 2.0))
+
+
+def test_tensors_in_containers_are_varied(tmp):
+    Pair = collections.namedtuple("Pair", ["one", "two"])
+
+    class Takes(torch.nn.Module):
+        def forward(self, pair, many, named):
+            assert type(pair) is Pair
+            return pair.one + pair.two + many[0] + many[1][0] + named["x"]
+
+    x = torch.randn(4, 3)
+    for number, named in enumerate(({"x": x}, collections.OrderedDict(x=x))):
+        rows, _ = varied(
+            tmp, Takes(), call(Pair(x, x), [x, (x,)], named=named), batch=[2], name="r%d" % number
+        )
+        assert rows[0]["equal"] is True, rows
+    mine = type("Mine", (dict,), {"__init__": lambda self: None})()
+    mine["x"] = x
+    rows, _ = varied(tmp, Takes(), call(Pair(x, x), [x, (x,)], mine), batch=[2], name="mine")
+    assert "another kind" in rows[0]["refused"]
 
 
 def test_a_model_that_wants_its_batch_says_so(tmp):
