@@ -75,7 +75,7 @@ Variants (key ``variants`` of a record job)
     with how = "equal" | "breaks" (equal inputs, other outputs) | "carries" (other inputs) | why
     the call was not compared.
 
-Replay (kind "replay")
+Replay (kind "replay"); agreed, and not built yet: neither is the plan's "capsules"
     calls        path of a file of JSON lines, each one CALL; done in this order, one process
     CALL: {"id": text,
            "capsule": folder, or "call": DOCUMENT     what to run (a capsule's document may name

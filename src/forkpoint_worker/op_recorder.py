@@ -14,6 +14,7 @@ from .guard import Guard
 from .known import Content, storage_of
 from .status import Status
 from .steps import Step
+from .substitute import Substitution
 from .writer import Event, Writer
 
 _GAP_COMMIT = 2000  # ops between steps are written in portions
@@ -23,11 +24,14 @@ _MAX_TEXTS = 20_000  # texts of signatures that are remembered
 class OpRecorder:
     """Writes down the ops of the steps that are recorded op by op, and those between them."""
 
-    def __init__(self, guard: Guard, writer: Writer, status: Status) -> None:
+    def __init__(
+        self, guard: Guard, writer: Writer, status: Status, substitute: Iterable[str] = ()
+    ) -> None:
         self._guard = guard
         self._thread = guard.thread
         self._writer = writer
         self._status = status
+        self._substitution = Substitution(substitute, writer) if substitute else None
         self._ops: dict[object, ops.Op] = {}
         self._texts: dict[ops.Key, str] = {}
 
@@ -81,8 +85,10 @@ class OpRecorder:
         number = writer.add(event, step.number)
         if step.kept:
             writer.measure(number, event, [tensor for _, tensor in slotted], step.kept)
-        if step.window:
+        if step.window or (writer.reference is None and op.name in step.pick.ops):
             writer.keep_all(event.outputs, [tensor for _, tensor in slotted])
+        if self._substitution is not None and step.inside:
+            self._substitution.apply(op, event, slotted, step.kept)
         if not step.inside and writer.queued >= _GAP_COMMIT:
             writer.flush()
             writer.commit()

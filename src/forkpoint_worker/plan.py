@@ -12,7 +12,9 @@ _LEVELS = {"bare": schema.BARE, "module": schema.MODULE, "op": schema.OP}
 class Pick:
     """What to do in one step."""
 
-    __slots__ = ("after", "level", "modules", "store_modules", "store_root", "until", "window")
+    __slots__ = (
+        "after", "level", "modules", "ops", "store_modules", "store_root", "until", "window",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -20,12 +22,14 @@ class Pick:
         store: Iterable[str] = (),
         modules: Iterable[str] | None = None,
         window: tuple[str | None, str | None] | None = None,
+        ops: Iterable[str] = (),
     ) -> None:
         self.level = _LEVELS[level]
         self.store_root = "root" in store
         self.store_modules = "modules" in store
         self.modules = None if modules is None else frozenset(modules)
         self.window = window is not None
+        self.ops = frozenset(ops)
         self.after, self.until = window or (None, None)
 
     def keeps(self, path: str) -> bool:
@@ -66,4 +70,10 @@ class Plan:
 
 
 def _pick(data: Mapping[str, Any]) -> Pick:
-    return Pick(data["level"], data.get("store") or (), data.get("modules"), data.get("window"))
+    return Pick(
+        data["level"],
+        data.get("store") or (),
+        data.get("modules"),
+        data.get("window"),
+        data.get("ops") or (),
+    )

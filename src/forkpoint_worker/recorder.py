@@ -37,6 +37,7 @@ class Options:
 
     ``max_storage`` is in bytes; ``stop_after`` a number of steps, or None; ``reference`` the
     recording to compare tensors with; ``only`` the one module whose calls are steps;
+    ``substitute`` the ops whose outputs are replaced by those of the reference;
     ``variants`` the job's, or None.
     """
 
@@ -44,6 +45,7 @@ class Options:
     stop_after: int | None = None
     reference: Reference | None = None
     only: torch.nn.Module | None = None
+    substitute: tuple[str, ...] = ()
     variants: Mapping[str, Any] | None = None
 
 
@@ -62,7 +64,7 @@ class Recorder:
         self._thread = self._guard.thread
         self._roots = Roots()
         self._signatures = Signatures()
-        self._ops = OpRecorder(self._guard, self._writer, self._status)
+        self._ops = OpRecorder(self._guard, self._writer, self._status, options.substitute)
         self.calls = CallRecorder(self._guard, self._writer)
         asked = options.variants
         self._auditor = Auditor(asked, options.max_storage, self._guard) if asked else None

@@ -58,6 +58,7 @@ class Session:
                 stop_after=job.get("stop_after"),
                 reference=Reference(reference, tolerance) if reference else None,
                 only=only,
+                substitute=_substituted(job),
                 variants=job.get("variants"),
             ),
             status,
@@ -89,6 +90,15 @@ class Session:
         if steps:
             data["digest"]["methods"] = self.recorder.digest_methods
         manifest.write(os.path.join(self._folder, "manifest.json"), data)
+
+
+def _substituted(job: Mapping[str, Any]) -> tuple[str, ...]:
+    substitute = job.get("substitute")
+    if not substitute:
+        return ()
+    if not job.get("reference"):
+        raise ValueError("substitute needs a reference: the recording that kept the outputs")
+    return tuple(substitute["ops"])
 
 
 @contextlib.contextmanager

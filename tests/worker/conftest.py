@@ -23,9 +23,9 @@ from forkpoint.environments import (
 SOURCES = Path(__file__).parents[2] / "src"
 INSIDE = Path(__file__).with_name("inside")
 MODULES = (
-    *("digests", "measures", "modules", "op_events", "others", "storing"),
-    *("varied_calls", "watched"),
-)
+    "digests", "measures", "modules", "op_events", "others", "storing", "substituting",
+    "varied_calls", "watched",
+)  # fmt: skip
 
 # torch release, and the Pythons that it has wheels for: which end of them is wanted
 _RELEASES: dict[str, tuple[str, tuple[int, int], tuple[int, int], Callable[..., tuple[int, int]]]]

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from forkpoint import api
-from forkpoint.bisect import Script, Subject, capsule_subject, catalogue, catalogue_subject
+from forkpoint.bisect import Script, Subject
 from forkpoint.cli import _options
 from forkpoint.environments import parse_size
 from forkpoint.errors import UsageError
@@ -93,7 +93,15 @@ def read_subject(chosen: Mapping[str, Any]) -> Subject:
                 "--catalogue brings its own calls and takes no script.",
                 hint=f"Leave away either --catalogue or {words[0]}.",
             )
-        return catalogue_subject(catalogue(inputs=chosen["inputs"], only=tuple(chosen["ops"])))
+        raise _without_replay("The calls of the catalogue")
     if words and (Path(words[0]) / "capsule.json").is_file():
-        return capsule_subject([Path(word) for word in words])
+        raise _without_replay(f"The capsule {words[0]}")
     return Script(_options.workload({"module": chosen.get("module"), "words": words}))
+
+
+def _without_replay(what: str) -> UsageError:
+    """Said before anything is built: workers cannot replay single op calls yet."""
+    return UsageError(
+        f"{what} cannot be run yet: this version has no replay of single op calls.",
+        hint="Name a script instead.",
+    )

@@ -58,8 +58,10 @@ class Job:
     """One run of a workload: what to record of it, where, and what to keep.
 
     The fields are those of ``job.json`` in `forkpoint_worker`'s protocol; ``plan``,
-    ``reference`` and ``tolerance`` belong to the second pass. ``steps`` holds half-open
-    ranges, ``max_storage`` is in bytes; ``variants`` asks for calls with other inputs.
+    ``reference`` and ``tolerance`` belong to the second pass. ``substitute`` names ops whose
+    outputs are replaced by those that ``reference`` kept (`forkpoint_worker`). ``steps`` holds
+    half-open ranges, ``max_storage`` is in bytes; ``variants`` asks for calls
+    with other inputs.
     """
 
     kind: Literal["record", "fingerprint"] = "record"
@@ -73,6 +75,7 @@ class Job:
     tolerance: Mapping[str, Any] = field(default_factory=lambda: dict(NO_TENSORS))
     stop_after: int | None = None
     watch: tuple[str, ...] = ()
+    substitute: tuple[str, ...] = ()
     store: tuple[str, ...] = ("root",)
     variants: Mapping[str, Any] | None = None
 
@@ -97,6 +100,7 @@ class Job:
             "tolerance": dict(self.tolerance),
             "stop_after": self.stop_after,
             "watch": list(self.watch),
+            "substitute": {"ops": list(self.substitute)} if self.substitute else None,
             "store": list(self.store),
             "variants": self.variants,
         }

@@ -1,0 +1,55 @@
+"""Putting the other side's outputs in place of an op's own, while the script goes on."""
+
+from __future__ import annotations
+
+from typing import Iterable, Mapping, Sequence
+
+import torch
+
+from . import schema
+from .ops import Op
+from .reference import Kept, Place
+from .writer import Event, Writer
+
+
+class Substitution:
+    """Replaces the outputs of some ops by those that the reference kept of the same calls."""
+
+    def __init__(self, ops: Iterable[str], writer: Writer) -> None:
+        self._ops = frozenset(ops)
+        self._writer = writer
+
+    def apply(
+        self,
+        op: Op,
+        event: Event,
+        results: Sequence[tuple[int, torch.Tensor]],
+        kept: Mapping[Place, Kept],
+    ) -> None:
+        """Write the reference's content into an op call's results, after they were recorded.
+
+        What cannot be replaced is counted as uncovered: the run proves nothing about it.
+        """
+        if op.name not in self._ops:
+            return
+        for (slot, tensor), (_, _, content) in zip(results, event.outputs):
+            if content is None or content.raw is None or not tensor.numel():
+                continue  # a view, noise or uninitialised memory: nothing was computed
+            other = kept.get((schema.KIND_OP, event.module, op.name, event.call, slot))
+            if other is None or not _fits(other, tensor):
+                self._writer.uncovered.note("not substituted", op.name)
+                continue
+            self._replace(tensor, other, written=bool(op.written))
+
+    def _replace(self, tensor: torch.Tensor, other: Kept, *, written: bool) -> None:
+        self._writer.known.invalidate(tensor)  # views of this memory, too
+        tensor.detach().copy_(other.tensor())  # into the memory as it lies: strides stay
+        self._writer.fresh(tensor, schema.SOURCE_OP, mutated=written)
+
+
+def _fits(other: Kept, tensor: torch.Tensor) -> bool:
+    """Whether dtype and shape are the reference's, and no element lies upon another."""
+    shape = ",".join(map(str, tensor.shape))
+    dtype = str(tensor.dtype).rpartition(".")[2]
+    overlapping = any(n > 1 and not step for n, step in zip(tensor.shape, tensor.stride()))
+    return (dtype, shape) == (other.dtype, other.shape) and not overlapping
