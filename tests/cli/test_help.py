@@ -9,7 +9,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from tests.support.cli import forkpoint_cli
 
-VERBS = ["", "compare", "record", "diff", "report", "demo", "doctor", "env", "env list"]
+VERBS = ["", "audit", "compare", "record", "diff", "report", "demo", "doctor", "env", "env list"]
 VERBS += ["env show", "env prune", "env build"]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from forkpoint.api._artifacts import diff_artifacts
+from forkpoint.api._audit import Audited, Questions, audit, run_audit
 from forkpoint.api._compare import Finished, compare, diff, run_comparison
 from forkpoint.api._explain import explain
 from forkpoint.api._history import PYTHON, Range, bisect, history
@@ -15,12 +16,15 @@ from forkpoint.environments import Environment, EnvironmentCache
 __all__ = [
     "PYTHON",
     "Asked",
+    "Audited",
     "CapsuleReplay",
     "Environments",
     "Finished",
     "Observer",
     "Options",
+    "Questions",
     "Range",
+    "audit",
     "bisect",
     "build_environments",
     "compare",
@@ -30,6 +34,7 @@ __all__ = [
     "history",
     "record",
     "replay_capsules",
+    "run_audit",
     "run_comparison",
 ]
 

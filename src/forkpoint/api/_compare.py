@@ -210,7 +210,11 @@ class _Work:
         )
         try:
             comparison = diagnosed(
-                finished.comparison, (one, two), self.results, names=self.options.experiments
+                finished.comparison,
+                (one, two),
+                self.results,
+                names=self.options.experiments,
+                crop=self.options.crop,
             )
         except WorkerFailed as failure:
             return replace(finished, failures=(*finished.failures, failure))

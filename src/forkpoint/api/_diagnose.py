@@ -67,6 +67,7 @@ def diagnosed(
     results: Results,
     *,
     names: Iterable[str] | None = None,
+    crop: tuple[int, int, int] | None = None,
 ) -> Comparison:
     """The comparison with its origins, by what the second pass recorded, and experiments.
 
@@ -83,6 +84,7 @@ def diagnosed(
         first=(results.recording(one.name), results.recording(two.name)),
         recordings=(results.recording(one.name, DETAIL), results.recording(two.name, DETAIL)),
         folder=results.capsules,
+        crop=crop,
         scratch=results.search,
         room=min(ROOM, shutil.disk_usage(results.folder).free // _SHARE),
     )

@@ -44,7 +44,7 @@ def explain(
             Bench(runner, e, request.workload, request.tolerance, results.logs(e.name, SEARCH))
             for e in runner.build(asked)
         )
-        found = diagnosed(comparison, (one, two), results, names=only)
+        found = diagnosed(comparison, (one, two), results, names=only, crop=options.crop)
     results.comparison.write_bytes(to_json(found))
     return Finished(comparison=found, folder=results.folder)
 

@@ -30,7 +30,8 @@ class Options:
     ``artifacts`` is a file or folder that the script writes, to be compared, too; relative to
     the folder in which the script runs.
     ``diagnose``: whether to search for the ops that are the cause, where steps differ;
-    ``experiments`` names what to try on them then (null: everything in `EXPERIMENTS`).
+    ``experiments`` names what to try on them then (null: everything in `EXPERIMENTS`);
+    ``crop`` is the (dimension, start, stop) for the crop experiment, which else chooses one.
     ``watch`` names functions whose calls are recorded, too: ``package.module:function``.
     ``out`` is the folder for all results, new or empty; with ``force`` it may hold older ones.
     """
@@ -49,6 +50,7 @@ class Options:
     artifacts: Path | None = None
     diagnose: bool = True
     experiments: tuple[str, ...] | None = None
+    crop: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for a value that cannot be."""

@@ -24,7 +24,7 @@ DETAIL, BARE, SEARCH = "-detail", "-bare", "-search"
 PARENT = "forkpoint-results"
 OWN_NAMES = frozenset(
     {
-        *("results.json", "request.json", "comparison.json", "report.html"),
+        *("results.json", "request.json", "comparison.json", "audit.json", "report.html"),
         *("recordings", "logs", "artifacts", "capsules", "search"),
     }
 )
@@ -145,6 +145,11 @@ class Results:
     def comparison(self) -> Path:
         """The JSON result."""
         return self.folder / "comparison.json"
+
+    @property
+    def audit(self) -> Path:
+        """The JSON result of an audit."""
+        return self.folder / "audit.json"
 
     @property
     def report(self) -> Path:

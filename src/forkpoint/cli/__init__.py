@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from forkpoint.cli._errors import guarded
+from forkpoint.cli.audit import audit
 from forkpoint.cli.bisect import bisect
 from forkpoint.cli.compare import compare
 from forkpoint.cli.demo import demo
@@ -41,7 +42,11 @@ def forkpoint() -> None:
     """
 
 
-for _verb in (demo, compare, record, diff, explain, replay, bisect, history, report, env, doctor):
+_VERBS = (
+    *(demo, compare, record, diff, explain, audit, replay),
+    *(bisect, history, report, env, doctor),
+)
+for _verb in _VERBS:
     forkpoint.add_command(_verb)
 
 

@@ -67,6 +67,7 @@ _OUTPUT_VALUES = {"--out", "--html", "--format"}
     help="Try this experiment only on the ops that are the cause (forkpoint explain --list names "
     "them). Repeatable.  [default: all]",
 )
+@_options.crop_option
 @click.option(
     "--artifacts",
     type=click.Path(path_type=Path),

@@ -46,6 +46,7 @@ _ABOUT = {
     help="Do this experiment only, on the origins that are known. Repeatable.",
 )
 @click.option("--list", "listed", is_flag=True, help="List the experiments, and stop.")
+@_options.crop_option
 @click.option("--timeout", type=float, metavar="SECONDS", help="Time limit for each run.")
 @_options.output_options
 def explain(result: Path | None, only: tuple[str, ...], listed: bool, **chosen: Any) -> int:
@@ -67,7 +68,7 @@ def explain(result: Path | None, only: tuple[str, ...], listed: bool, **chosen: 
         finished = api.explain(
             result,
             only=only or None,
-            options=api.Options(timeout=chosen["timeout"]),
+            options=api.Options(timeout=chosen["timeout"], crop=_options.crop(chosen)),
             observer=watch,
         )
     return output.show(finished.comparison)

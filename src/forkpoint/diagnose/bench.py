@@ -44,7 +44,8 @@ class Case:
     ``first`` and ``recordings`` are those of the first and the second pass (baseline,
     candidate). ``folder`` is for what
     stays, ``scratch`` for recordings that are removed when they were read; ``room`` is the
-    number of bytes that may lie there meanwhile.
+    number of bytes that may lie there meanwhile. ``crop`` is the (dimension, start, stop) that
+    a user asked for.
     """
 
     comparison: Comparison
@@ -55,3 +56,4 @@ class Case:
     folder: Path
     scratch: Path
     room: int
+    crop: tuple[int, int, int] | None = None

@@ -10,6 +10,7 @@ from forkpoint.compare import DIFFERING, DifferingCall, OriginKey, differing_cal
 from forkpoint.diagnose.bench import Case
 from forkpoint.diagnose.experiments import (
     Findings,
+    crop,
     interventions,
     kernels,
     necessity,
@@ -28,6 +29,7 @@ EXPERIMENTS: Mapping[str, Callable[[Case], Findings]] = {
     "repeatability": repeatability,
     "necessity": necessity,
     "oracle": oracle,
+    "crop": crop,
     "sweep": sweep,
     "kernels": kernels,
     "interventions": interventions,
@@ -36,6 +38,9 @@ EXPERIMENTS: Mapping[str, Callable[[Case], Findings]] = {
 
 SEARCH = ("origins", "replay", "sufficiency")
 """The experiments that find the origins: they are done together."""
+
+_WITHOUT_ORIGINS = ("repeatability", "crop")
+"""Experiments on the script as it is: they are done where no origin is known, too."""
 
 _ORDER = ("repeatability", *SEARCH, *EXPERIMENTS)
 
@@ -49,7 +54,7 @@ def examine(case: Case, names: Iterable[str]) -> Comparison:
     comparison = case.comparison
     wanted = set(names)
     for name, experiment in EXPERIMENTS.items():
-        if name in wanted and comparison.origins:
+        if name in wanted and (comparison.origins or name in _WITHOUT_ORIGINS):
             comparison = _with(comparison, _tried(name, experiment, case, comparison))
     return replace(comparison, explanation=explain(comparison))
 

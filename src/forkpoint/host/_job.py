@@ -60,7 +60,8 @@ class Job:
     The fields are those of ``job.json`` in `forkpoint_worker`'s protocol; ``plan``,
     ``reference`` and ``tolerance`` belong to the second pass. ``substitute`` names ops whose
     outputs are replaced by those that ``reference`` kept (`forkpoint_worker`); ``calls`` is the
-    file of a replay. ``steps`` holds half-open ranges, ``max_storage`` is in bytes.
+    file of a replay. ``steps`` holds half-open ranges, ``max_storage`` is in bytes;
+    ``variants`` asks for calls with other inputs.
     """
 
     kind: Literal["record", "fingerprint", "replay"] = "record"
@@ -77,6 +78,7 @@ class Job:
     watch: tuple[str, ...] = ()
     substitute: tuple[str, ...] = ()
     store: tuple[str, ...] = ("root",)
+    variants: Mapping[str, Any] | None = None
 
     def document(self, name: str, settings: Mapping[str, str]) -> dict[str, Any]:
         """The content of ``job.json`` for the environment called ``name``."""
@@ -102,6 +104,7 @@ class Job:
             "watch": list(self.watch),
             "substitute": {"ops": list(self.substitute)} if self.substitute else None,
             "store": list(self.store),
+            "variants": self.variants,
         }
 
 

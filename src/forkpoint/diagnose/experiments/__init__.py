@@ -1,5 +1,6 @@
 """The experiments that follow once origins are known; one file each."""
 
+from forkpoint.diagnose.experiments.crop import crop, parse_crop
 from forkpoint.diagnose.experiments.findings import Findings
 from forkpoint.diagnose.experiments.interventions import interventions
 from forkpoint.diagnose.experiments.kernels import kernels
@@ -10,10 +11,12 @@ from forkpoint.diagnose.experiments.sweep import sweep
 
 __all__ = [
     "Findings",
+    "crop",
     "interventions",
     "kernels",
     "necessity",
     "oracle",
+    "parse_crop",
     "repeatability",
     "sweep",
 ]
