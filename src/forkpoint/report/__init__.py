@@ -9,6 +9,7 @@ from forkpoint.report.json import artifacts_to_json, from_json, json_schema, to_
 from forkpoint.report.markdown import to_markdown
 from forkpoint.report.progress import Progress
 from forkpoint.report.summary import headline, sentences
+from forkpoint.report.tables import plain_table
 from forkpoint.report.terminal import render_comparison
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "from_json",
     "headline",
     "json_schema",
+    "plain_table",
     "render_artifacts",
     "render_comparison",
     "sentences",
