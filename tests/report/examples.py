@@ -498,7 +498,7 @@ def origin(op: str, *, name: str = FORK_MODULE) -> Origin:
                 shape="32\N{MULTIPLICATION SIGN}61\N{MULTIPLICATION SIGN}384",
                 baseline=("void at::native::vectorized_layer_norm_kernel<float, float>(int, T2)",),
                 candidate=(
-                    f"void at::native::RowwiseMomentsCUDAKernel<{name}>",
+                    f"void at::native::RowwiseMoments<{name}>",
                     "LayerNormForward",
                 ),
                 differs=True,
@@ -565,7 +565,7 @@ def extras(op: str) -> dict[str, object]:
         for title, found, evidence in tried
     )
     told = (
-        f"Only `{name}` (fp32) differs by itself; the other 682 differing op calls pass it on.",
+        f"Only `{op}` (fp32) differs by itself; the other 682 differing op calls pass it on.",
         "All 12 input shapes that ran are affected.",
         "Substituting it makes all 12 differing steps identical.",
     )

@@ -47,9 +47,9 @@ def test_the_rows_of_a_sweep_hold_every_input_once(made: tuple[SweepPoint, ...])
 def test_neighbours_that_came_out_alike_share_a_row() -> None:
     rows = diagnosis.sweep_rows(examples.sweeps()[0])
     assert rows == [
-        ("1\N{EN DASH}15 (7 sizes)", "56", "none", "1", "1"),
-        ("16\N{EN DASH}32 (3 sizes)", "24", "all", "2", "1"),
-        ("64\N{EN DASH}512 (3 sizes)", "24", "all", "2", "3"),
+        ("1\N{EN DASH}15 (7 tried)", "56", "none", "1", "1"),
+        ("16\N{EN DASH}32 (3 tried)", "24", "all", "2", "1"),
+        ("64\N{EN DASH}512 (3 tried)", "24", "all", "2", "3"),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from forkpoint.report.artifacts import artifacts_to_markdown, render_artifacts
+from forkpoint.report.artifacts_page import write_artifacts_html
 from forkpoint.report.files import artifact_rows, artifact_sentence
 from forkpoint.report.html import write_html
 from forkpoint.report.json import artifacts_to_json, from_json, json_schema, to_json
@@ -27,5 +28,6 @@ __all__ = [
     "sentences",
     "to_json",
     "to_markdown",
+    "write_artifacts_html",
     "write_html",
 ]

@@ -220,7 +220,7 @@ def _sweep_row(run: Sequence[SweepPoint], *, classes: bool) -> tuple[str, ...]:
     first, last = run[0], run[-1]
     size = first.label or str(first.size)
     if len(run) > 1:
-        size = f"{first.size}{_TO}{last.size} ({len(run)} sizes)"
+        size = f"{first.size}{_TO}{last.size} ({len(run)} tried)"
     inputs, differing = sum(p.inputs for p in run), sum(p.differing for p in run)
     differ = "none" if not differing else "all" if differing == inputs else f"{differing:,}"
     cells = (size, f"{inputs:,}", differ)

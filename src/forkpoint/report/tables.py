@@ -32,7 +32,7 @@ def plain_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 def titled_table(title: str) -> Table:
     """An empty table with a title, in the look that all tables share."""
     return Table(
-        title=Text(words.plain(title)),
+        title=Text(words.plain(title)) if title else None,
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from forkpoint.model import Comparison, Experiment, Origin, Outcome
@@ -48,12 +47,15 @@ def _print_origin(number: int, origin: Origin, comparison: Comparison, console: 
     console.print(fact_list(diagnosis.origin_facts(origin, comparison)))
     console.print()
     for sweep in origin.sweeps:
-        name = f"{sweep.dimension}: {diagnosis.sweep_sentence(sweep)}"
+        said = f"{sweep.dimension}: {diagnosis.sweep_sentence(sweep)}"
+        console.print(fact_list([("sweep", said)]))
         columns = diagnosis.sweep_columns(sweep, comparison)
-        _print_inside(plain_table(name, columns, diagnosis.sweep_rows(sweep)), console)
+        table = plain_table("", columns, diagnosis.sweep_rows(sweep))
+        console.print(Padding(table, (0, 0, 0, 15)))
     rows = diagnosis.kernel_rows(origin.kernels, comparison)
     if rows:
-        _print_inside(plain_table("Kernels", diagnosis.KERNEL_COLUMNS, rows), console)
+        table = plain_table("Kernels", diagnosis.KERNEL_COLUMNS, rows)
+        console.print(Padding(table, (0, 0, 0, 4)))
     commands = diagnosis.next_commands(origin, comparison)
     if commands:
         console.print(Padding(Text("What to try next, in the results folder:"), (0, 0, 0, 4)))
@@ -61,10 +63,6 @@ def _print_origin(number: int, origin: Origin, comparison: Comparison, console: 
             # one unbroken line, so that it can be copied
             console.print(Text(f"      {words.plain(command)}"), soft_wrap=True)
         console.print()
-
-
-def _print_inside(table: Table, console: Console) -> None:
-    console.print(Padding(table, (0, 0, 0, 4)))
 
 
 def _print_experiment(number: int, experiment: Experiment, console: Console) -> None:
