@@ -103,9 +103,7 @@ def sweep_sentence(sweep: Sweep) -> str:
         parts.append(sweep.note)
     inputs = [point.inputs for point in sweep.points]
     if inputs:
-        each = (
-            f"{min(inputs)}" if min(inputs) == max(inputs) else f"{min(inputs)}{_TO}{max(inputs)}"
-        )
+        each = _TO.join(str(many) for many in sorted({min(inputs), max(inputs)}))
         noun = "input" if each == "1" else "inputs"
         what = "kind" if _has_labels(sweep) else "size"
         parts.append(f"{words.counted(len(inputs), what)} tried, {each} {noun} each")

@@ -11,6 +11,7 @@
   const CONFIG = { responsive: true, displayModeBar: false, displaylogo: false, scrollZoom: false,
     doubleClick: false, showTips: false, plotlyServerURL: "" };
   const MIN_BAND = 15;
+  const LEAST_PLACES = 8;  // so that a bar stays a bar where few kinds were tried
 
   function shares(sweep) {
     const places = sweep.labels.map((_, i) => i);
@@ -58,8 +59,8 @@
       paper_bgcolor: css("--card"), plot_bgcolor: css("--card"), hovermode: "closest",
       font: { color: ink, size: 12, family: getComputedStyle(document.body).fontFamily },
       margin: { l: 84, r: 12, t: 14, b: 30 },
-      xaxis: { ...axis, ...ticks(sweep, width), tickangle: 0, range: [-0.6, sweep.labels.length - 0.4], anchor: known ? "y2" : "y" },
-      yaxis: { ...axis, domain: known ? [0.44, 1] : [0, 1], range: [0, 1.04], tickvals: [0, 0.5, 1], ticktext: ["none", "half", "all"], showgrid: true, gridcolor: rule },
+      xaxis: { ...axis, ...ticks(sweep, width), tickangle: 0, range: [-0.6, Math.max(sweep.labels.length, LEAST_PLACES) - 0.4], anchor: known ? "y2" : "y" },
+      yaxis: { ...axis, domain: known ? [0.44, 1] : [0, 1], range: [-0.14, 1.04], tickvals: [0, 0.5, 1], ticktext: ["none", "half", "all"], showgrid: true, gridcolor: rule },
       yaxis2: { ...axis, domain: [0, 0.34], range: [1.5, -0.5], tickvals: [0, 1], ticktext: sweep.sides.map(short), visible: known },
     };
   }
