@@ -54,13 +54,23 @@ def test_neighbours_that_came_out_alike_share_a_row() -> None:
 
 
 def test_a_rule_says_how_it_was_checked_and_none_says_why() -> None:
-    by_size, mixed, by_kind = map(diagnosis.sweep_sentence, examples.sweeps())
+    by_size, mixed, by_kind, _ = map(diagnosis.sweep_sentence, examples.sweeps())
     assert by_size == (
         "rule: from size 16 on; 24 fresh sizes predicted, none wrongly; 13 sizes tried, "
         "8 inputs each"
     )
     assert mixed.startswith("no rule; in some rows, only some of the inputs differ")
     assert by_kind == "no rule; 3 kinds tried, 8 inputs each"
+
+
+def test_what_one_sentence_says_needs_no_table() -> None:
+    alike = tuple(SweepPoint(size=size, inputs=4, differing=4) for size in range(1, 9))
+    sweep = Sweep(dimension="rows", points=alike, rule="at every size")
+    assert diagnosis.is_uniform(sweep)
+    assert diagnosis.sweep_sentence(sweep).endswith("all of the 32 inputs differ")
+    mixed = tuple(replace(point, differing=2) for point in alike)
+    assert not diagnosis.is_uniform(replace(sweep, points=mixed))
+    assert not diagnosis.is_uniform(replace(sweep, points=()))
 
 
 def test_kinds_are_never_put_together() -> None:
