@@ -103,6 +103,13 @@ def test_the_path_runs_from_the_operator_to_the_ranks() -> None:
     assert stages[-2].said == "1 of 2 files differ"
 
 
+def test_a_module_is_one_place_with_and_without_its_operator() -> None:
+    comparison = examples.demo()
+    by_module = replace(comparison.steps[-1], fork=examples.fork(op=None))
+    both = replace(comparison, steps=(*comparison.steps[:-1], by_module))
+    assert path_stages(both)[0].said == "aten::native_layer_norm in embeddings.LayerNorm"
+
+
 def test_where_nothing_forks_there_is_no_path() -> None:
     assert path_stages(examples.identical()) == ()
     assert path_stages(examples.empty()) == ()
