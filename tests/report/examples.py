@@ -468,6 +468,11 @@ def sweeps(name: str = "rows") -> tuple[Sweep, ...]:
             note="in some rows, only some of the inputs differ: values decide",
         ),
         Sweep(dimension="dtype", points=by_kind),
+        Sweep(
+            dimension="memory layout",
+            points=tuple(replace(point, differing=8) for point in by_kind),
+            rule="with each: float32, bfloat16, float64",
+        ),
     )
 
 

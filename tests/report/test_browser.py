@@ -206,7 +206,7 @@ def test_the_command_can_be_copied(browser: webdriver.Chrome, pages: Path) -> No
 def test_every_sweep_is_drawn_and_fits(browser: webdriver.Chrome, pages: Path, width: int) -> None:
     visit(browser, pages / "diagnosed.html", width=width)
     pictures = browser.find_elements(By.CSS_SELECTOR, "[data-sweep]")
-    assert len(pictures) == 3
+    assert len(pictures) == 4
     WebDriverWait(browser, 30).until(
         lambda _: all(picture.get_attribute("data-drawn") == "yes" for picture in pictures)
     )

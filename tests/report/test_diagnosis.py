@@ -54,13 +54,23 @@ def test_neighbours_that_came_out_alike_share_a_row() -> None:
 
 
 def test_a_rule_says_how_it_was_checked_and_none_says_why() -> None:
-    by_size, mixed, by_kind = map(diagnosis.sweep_sentence, examples.sweeps())
+    by_size, mixed, by_kind, _ = map(diagnosis.sweep_sentence, examples.sweeps())
     assert by_size == (
         "rule: from size 16 on; 24 fresh sizes predicted, none wrongly; 13 sizes tried, "
         "8 inputs each"
     )
     assert mixed.startswith("no rule; in some rows, only some of the inputs differ")
     assert by_kind == "no rule; 3 kinds tried, 8 inputs each"
+
+
+def test_what_one_sentence_says_needs_no_table() -> None:
+    alike = tuple(SweepPoint(size=size, inputs=4, differing=4) for size in range(1, 9))
+    sweep = Sweep(dimension="rows", points=alike, rule="at every size")
+    assert diagnosis.is_uniform(sweep)
+    assert diagnosis.sweep_sentence(sweep).endswith("all of the 32 inputs differ")
+    mixed = tuple(replace(point, differing=2) for point in alike)
+    assert not diagnosis.is_uniform(replace(sweep, points=mixed))
+    assert not diagnosis.is_uniform(replace(sweep, points=()))
 
 
 def test_kinds_are_never_put_together() -> None:
@@ -91,6 +101,13 @@ def test_the_path_runs_from_the_operator_to_the_ranks() -> None:
     assert all(0 <= stage.changed <= stage.total for stage in stages)
     assert stages[-1].said == "3 of 24 queries in another order"
     assert stages[-2].said == "1 of 2 files differ"
+
+
+def test_a_module_is_one_place_with_and_without_its_operator() -> None:
+    comparison = examples.demo()
+    by_module = replace(comparison.steps[-1], fork=examples.fork(op=None))
+    both = replace(comparison, steps=(*comparison.steps[:-1], by_module))
+    assert path_stages(both)[0].said == "aten::native_layer_norm in embeddings.LayerNorm"
 
 
 def test_where_nothing_forks_there_is_no_path() -> None:

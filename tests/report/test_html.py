@@ -172,7 +172,7 @@ def test_the_data_block_holds_every_sweep_in_the_order_of_the_page() -> None:
     raw = next(text for attrs, text in page.scripts if attrs.get("id") == "data")
     drawn = [attrs["data-sweep"] for _, attrs in page.tags if "data-sweep" in attrs]
     sweeps = json.loads(raw)["sweeps"]
-    assert drawn == [str(i) for i in range(len(sweeps))] == ["0", "1", "2"]
+    assert drawn == [str(i) for i in range(len(sweeps))] == ["0", "1", "2", "3"]
     for sweep in sweeps:
         assert len(sweep["labels"]) == len(sweep["inputs"]) == len(sweep["differing"])
 

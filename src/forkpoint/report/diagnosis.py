@@ -64,7 +64,7 @@ def origin_facts(origin: Origin, comparison: Comparison) -> tuple[tuple[str, str
         ("difference", words.difference(origin.metrics)),
         ("confirmed", _CONFIRMED[origin.confirmed]),
         ("float64", oracle_text(origin.oracle, comparison) if origin.oracle else ""),
-        ("rule", rule_text(origin)),
+        ("rule", origin.rule or ("none that holds" if origin.sweeps else "")),
         ("kernels", _kernel_sentence(origin.kernels)),
         ("remedies", "; ".join(origin.remedies)),
     )
@@ -83,22 +83,12 @@ def oracle_text(oracle: Oracle, comparison: Comparison) -> str:
     return f"{'; '.join(said)}; {nearer} is nearer"
 
 
-def rule_text(origin: Origin) -> str:
-    """The rule in words, and how it was checked; empty where nothing was swept."""
-    checked = sum(sweep.checked for sweep in origin.sweeps)
-    if origin.rule is None:
-        return "none that holds" if origin.sweeps else ""
-    if not checked:
-        return origin.rule
-    wrong = sum(sweep.wrong for sweep in origin.sweeps if sweep.checked)
-    return f"{origin.rule} ({_predicted(checked, wrong)})"
-
-
 def sweep_sentence(sweep: Sweep) -> str:
     """The rule of one sweep with what stands behind it, or why there is none."""
     parts = [f"rule: {sweep.rule}" if sweep.rule else "no rule"]
     if sweep.rule and sweep.checked:
-        parts.append(_predicted(sweep.checked, sweep.wrong))
+        wrongly = f"{sweep.wrong:,} wrongly" if sweep.wrong else "none wrongly"
+        parts.append(f"{words.counted(sweep.checked, 'fresh size')} predicted, {wrongly}")
     if sweep.note:
         parts.append(sweep.note)
     inputs = [point.inputs for point in sweep.points]
@@ -107,7 +97,17 @@ def sweep_sentence(sweep: Sweep) -> str:
         noun = "input" if each == "1" else "inputs"
         what = "kind" if _has_labels(sweep) else "size"
         parts.append(f"{words.counted(len(inputs), what)} tried, {each} {noun} each")
+    if is_uniform(sweep):
+        extent = "none" if not sweep.points[0].differing else "all"
+        parts.append(f"{extent} of the {words.counted(sum(inputs), 'input')} differ")
     return "; ".join(parts)
+
+
+def is_uniform(sweep: Sweep) -> bool:
+    """Whether all points came out alike, and not mixed, so that one sentence says it all."""
+    if len({_result(point) for point in sweep.points}) != 1:
+        return False
+    return sweep.points[0].differing in (0, sweep.points[0].inputs)
 
 
 def sweep_columns(sweep: Sweep, comparison: Comparison) -> tuple[str, ...]:
@@ -189,11 +189,6 @@ def _distance(largest: float, mean: float | None, row: float | None) -> str:
 
 def _ulp(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else words.number(value)
-
-
-def _predicted(checked: int, wrong: int) -> str:
-    how = "none wrongly" if not wrong else f"{wrong:,} wrongly"
-    return f"{words.counted(checked, 'fresh size')} predicted, {how}"
 
 
 def _kernel_sentence(kernels: Sequence[Kernels]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from forkpoint.model import Comparison, Experiment
+from forkpoint.model import Comparison, Experiment, Sweep
 from forkpoint.report import diagnosis, words
 from forkpoint.report.files import COLUMNS, artifact_rows
 from forkpoint.report.path import TITLE, path_stages, stage_text
@@ -19,7 +19,7 @@ from forkpoint.report.summary import (
 
 MAX_ROWS = 20
 MAX_NAME = 100
-MAX_TEXT = 600
+MAX_TEXT = 3000
 
 _ACTIVE = re.compile(r"([\\`*_{}\[\]<>#!|~&$])")
 # these act on the rendered text: people are notified, issues and pages are linked
@@ -57,11 +57,7 @@ def _diagnosis(comparison: Comparison) -> Iterator[str]:
             )
         )
         for sweep in origin.sweeps:
-            yield markdown_table(
-                f"{escape(sweep.dimension)}: {escape(diagnosis.sweep_sentence(sweep))}",
-                diagnosis.sweep_columns(sweep, comparison),
-                diagnosis.sweep_rows(sweep),
-            )
+            yield _sweep(sweep, comparison)
         rows = diagnosis.kernel_rows(origin.kernels, comparison)
         yield markdown_table("Kernels", diagnosis.KERNEL_COLUMNS, rows)
         commands = diagnosis.next_commands(origin, comparison)
@@ -70,6 +66,14 @@ def _diagnosis(comparison: Comparison) -> Iterator[str]:
             yield f"What to try next, in the results folder:\n\n{shown}"
     lines = [_experiment(one) for one in comparison.experiments]
     yield "\n".join(("**Experiments**", "", *lines)) if lines else ""
+
+
+def _sweep(sweep: Sweep, comparison: Comparison) -> str:
+    said = f"{escape(sweep.dimension)}; {escape(diagnosis.sweep_sentence(sweep))}"
+    if diagnosis.is_uniform(sweep):
+        return f"**Sweep: {said}**"
+    columns = diagnosis.sweep_columns(sweep, comparison)
+    return markdown_table(f"Sweep: {said}", columns, diagnosis.sweep_rows(sweep))
 
 
 def _experiment(one: Experiment) -> str:

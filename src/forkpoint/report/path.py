@@ -54,7 +54,9 @@ def _fork(comparison: Comparison) -> Iterator[Stage]:
         return
     group, total = groups[0], len(comparison.steps)
     forked = sum(len(one.steps) for one in groups)
-    others = f", and {words.counted(len(groups) - 1, 'other place')}" if len(groups) > 1 else ""
+    # the same module counts once, whether a step shows its operator or not
+    left = len({(one.root, one.fork.module) for one in groups}) - 1
+    others = f", and {words.counted(left, 'other module')}" if left else ""
     size = "" if group.max_abs is None else f", max abs {words.number(group.max_abs)}"
     yield Stage(
         name="first fork",

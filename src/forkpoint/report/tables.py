@@ -15,7 +15,7 @@ MAX_ROWS = 24
 MAX_NAME = 64
 """Characters of a name in a cell; longer ones lose their middle."""
 
-_MAX_FACT = 600
+_MAX_FACT = 3000
 
 
 def plain_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -47,11 +47,15 @@ def _print_origin(number: int, origin: Origin, comparison: Comparison, console: 
     console.print(fact_list(diagnosis.origin_facts(origin, comparison)))
     console.print()
     for sweep in origin.sweeps:
-        said = f"{sweep.dimension}: {diagnosis.sweep_sentence(sweep)}"
+        said = f"{sweep.dimension}; {diagnosis.sweep_sentence(sweep)}"
         console.print(fact_list([("sweep", said)]))
+        if diagnosis.is_uniform(sweep):
+            continue
         columns = diagnosis.sweep_columns(sweep, comparison)
         table = plain_table("", columns, diagnosis.sweep_rows(sweep))
         console.print(Padding(table, (0, 0, 0, 15)))
+    if origin.sweeps:
+        console.print()
     rows = diagnosis.kernel_rows(origin.kernels, comparison)
     if rows:
         table = plain_table("Kernels", diagnosis.KERNEL_COLUMNS, rows)

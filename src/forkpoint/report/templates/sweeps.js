@@ -11,15 +11,16 @@
   const CONFIG = { responsive: true, displayModeBar: false, displaylogo: false, scrollZoom: false,
     doubleClick: false, showTips: false, plotlyServerURL: "" };
   const MIN_BAND = 15;
-  const LEAST_PLACES = 8;  // so that a bar stays a bar where few kinds were tried
+  // places to draw: some stay empty where few kinds were tried, so that a bar stays a bar
+  const places = (sweep, width) => Math.max(sweep.labels.length, Math.min(8, Math.floor(width / 85)));
 
   function shares(sweep) {
-    const places = sweep.labels.map((_, i) => i);
-    const said = places.map((i) => escapeForPlotly(
+    const all = sweep.labels.map((_, i) => i);
+    const said = all.map((i) => escapeForPlotly(
       sweep.labels[i] + ": " + sweep.differing[i] + " of " + sweep.inputs[i] + " inputs differ"));
-    const none = places.filter((i) => sweep.differing[i] === 0);
+    const none = all.filter((i) => sweep.differing[i] === 0);
     return [
-      { type: "bar", x: places, y: places.map((i) => sweep.inputs[i] ? sweep.differing[i] / sweep.inputs[i] : 0),
+      { type: "bar", x: all, y: all.map((i) => sweep.inputs[i] ? sweep.differing[i] / sweep.inputs[i] : 0),
         width: 0.82, marker: { color: css("--accent") }, hovertext: said, hoverinfo: "text" },
       { type: "scatter", mode: "markers", x: none, y: none.map(() => 0), cliponaxis: false,
         hovertext: none.map((i) => said[i]), hoverinfo: "text",
@@ -32,7 +33,7 @@
     const scale = colours.flatMap((c, i) => [[i / many, c], [(i + 1) / many, c]]);
     const place = (one) => (one === null ? null : (one % many + many) % many + 0.5);
     const spell = (one) => (one === null ? "" : String(one));
-    const fits = width / sweep.labels.length >= MIN_BAND;
+    const fits = width / places(sweep, width) >= MIN_BAND;
     return {
       type: "heatmap", yaxis: "y2", z: sweep.classes.map((row) => row.map(place)), zmin: 0, zmax: many,
       colorscale: scale, showscale: false, xgap: fits ? 1 : 0, ygap: 4, hoverinfo: "text",
@@ -45,7 +46,7 @@
 
   function ticks(sweep, width) {
     const longest = Math.max(...sweep.labels.map((label) => label.length));
-    const stride = Math.max(1, Math.ceil(sweep.labels.length * (longest * 7 + 8) / width));
+    const stride = Math.max(1, Math.ceil(places(sweep, width) * (longest * 7 + 6) / width));
     const tickvals = sweep.labels.map((_, i) => i).filter((i) => i % stride === 0);
     return { tickvals, ticktext: tickvals.map((i) => escapeForPlotly(sweep.labels[i])) };
   }
@@ -59,7 +60,7 @@
       paper_bgcolor: css("--card"), plot_bgcolor: css("--card"), hovermode: "closest",
       font: { color: ink, size: 12, family: getComputedStyle(document.body).fontFamily },
       margin: { l: 84, r: 12, t: 14, b: 30 },
-      xaxis: { ...axis, ...ticks(sweep, width), tickangle: 0, range: [-0.6, Math.max(sweep.labels.length, LEAST_PLACES) - 0.4], anchor: known ? "y2" : "y" },
+      xaxis: { ...axis, ...ticks(sweep, width), tickangle: 0, range: [-0.6, places(sweep, width) - 0.4], anchor: known ? "y2" : "y" },
       yaxis: { ...axis, domain: known ? [0.44, 1] : [0, 1], range: [-0.14, 1.04], tickvals: [0, 0.5, 1], ticktext: ["none", "half", "all"], showgrid: true, gridcolor: rule },
       yaxis2: { ...axis, domain: [0, 0.34], range: [1.5, -0.5], tickvals: [0, 1], ticktext: sweep.sides.map(short), visible: known },
     };
