@@ -7,7 +7,18 @@ with forkpoint.record(model, "rec-a"):
 comparison = forkpoint.diff("rec-a", "rec-b")
 """
 
-from forkpoint.api import Observer, Options, Questions, audit, compare, diff, diff_artifacts, record
+from forkpoint.api import (
+    Observer,
+    Options,
+    Questions,
+    audit,
+    compare,
+    diff,
+    diff_artifacts,
+    explain,
+    record,
+    repro,
+)
 from forkpoint.audit import Audit
 from forkpoint.errors import (
     EnvironmentFailed,
@@ -45,5 +56,7 @@ __all__ = [
     "compare",
     "diff",
     "diff_artifacts",
+    "explain",
     "record",
+    "repro",
 ]

@@ -10,8 +10,10 @@ from forkpoint.api._history import PYTHON, Range, bisect, history
 from forkpoint.api._options import Observer, Options
 from forkpoint.api._record import record
 from forkpoint.api._replay import CapsuleReplay, replay_capsules
+from forkpoint.api._repro import repro
 from forkpoint.api._runner import Asked, Environments, Runner
 from forkpoint.environments import Environment, EnvironmentCache
+from forkpoint.repro import Reproducer, Shown
 
 __all__ = [
     "PYTHON",
@@ -24,6 +26,8 @@ __all__ = [
     "Options",
     "Questions",
     "Range",
+    "Reproducer",
+    "Shown",
     "audit",
     "bisect",
     "build_environments",
@@ -34,6 +38,7 @@ __all__ = [
     "history",
     "record",
     "replay_capsules",
+    "repro",
     "run_audit",
     "run_comparison",
 ]

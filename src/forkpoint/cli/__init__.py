@@ -23,6 +23,7 @@ from forkpoint.cli.history import history
 from forkpoint.cli.record import record
 from forkpoint.cli.replay import replay
 from forkpoint.cli.report import report
+from forkpoint.cli.repro import repro
 
 __all__ = ["main"]
 
@@ -43,7 +44,7 @@ def forkpoint() -> None:
 
 
 _VERBS = (
-    *(demo, compare, record, diff, explain, audit, replay),
+    *(demo, compare, record, diff, explain, audit, replay, repro),
     *(bisect, history, report, env, doctor),
 )
 for _verb in _VERBS:

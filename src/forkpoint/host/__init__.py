@@ -7,6 +7,7 @@ from forkpoint.host._place import FULL, is_recording, publish, require_free, sta
 from forkpoint.host._replay import replay
 from forkpoint.host._result import JobResult, LastEvent, Status
 from forkpoint.host._run import Watcher, run_job
+from forkpoint.host._script import ScriptRun, run_script
 
 __all__ = [
     "FULL",
@@ -18,6 +19,7 @@ __all__ = [
     "ReplayStatus",
     "Replayed",
     "ReplayedOutput",
+    "ScriptRun",
     "Status",
     "Watcher",
     "Workload",
@@ -28,6 +30,7 @@ __all__ = [
     "replay",
     "require_free",
     "run_job",
+    "run_script",
     "stage",
     "unwritable",
 ]

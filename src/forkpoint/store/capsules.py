@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -158,6 +158,18 @@ class RecordedCall:
             data[layout.offset :], layout.shape, steps, writeable=False
         )
         return np.array(view)
+
+    def outputs(self, slots: Sequence[int]) -> bytes:
+        """The bytes of recorded outputs, one after the other; raises `RecordingError`."""
+        path = self.folder / "outputs.safetensors"
+        found = []
+        for slot in slots:
+            entry = read_header(path).entries.get(str(slot))
+            if entry is None:
+                raise RecordingError(f"{path} holds no output {slot}.", hint=_HINT)
+            start, end = entry.data_offsets
+            found.append(_stored(path, str(slot), end - start))
+        return b"".join(found)
 
 
 def read_call(folder: Path) -> RecordedCall:

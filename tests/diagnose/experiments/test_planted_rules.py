@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from forkpoint.model import Comparison, Experiment, Origin, Outcome, Sweep
-from tests.diagnose.experiments.conftest import Faulty
+from tests.diagnose.faulty import Faulty
 
 pytestmark = pytest.mark.integration
 

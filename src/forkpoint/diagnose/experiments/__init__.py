@@ -8,10 +8,14 @@ from forkpoint.diagnose.experiments.necessity import necessity
 from forkpoint.diagnose.experiments.oracle import oracle
 from forkpoint.diagnose.experiments.repeatability import repeatability
 from forkpoint.diagnose.experiments.sweep import sweep
+from forkpoint.diagnose.experiments.variants import Dimension, argument_names, dimensions
 
 __all__ = [
+    "Dimension",
     "Findings",
+    "argument_names",
     "crop",
+    "dimensions",
     "interventions",
     "kernels",
     "necessity",

@@ -64,7 +64,7 @@ def _agreeing(number: int, origin: Origin, pair: Pair) -> list[Call]:
     template = read_template(pair.folders[0])
     if template is None:
         return []
-    known = {way.name: way for ways in dimensions(template, ()) for way in ways}
+    known = {way.name: way for ways in dimensions(template.call, ()) for way in ways}
     for one in origin.sweeps:
         sizes = [point.size for point in one.points if not point.differing and not point.label]
         if one.dimension in known and sizes:

@@ -360,7 +360,7 @@ def _shares(answers: dict[str, Sides], kind: str) -> dict[str, tuple[int, int]]:
 
 def _tracks(pair: Pair, template: Template, origin: Origin) -> list[_Track]:
     """The dimensions that can be varied, each in the first way in which the op runs."""
-    ways = dimensions(template, _varying(origin))
+    ways = dimensions(template.call, _varying(origin))
     asked = [
         pair.call(f"{number}-{way}/{size}", template.sized(dimension, size, 1))
         for number, options in enumerate(ways)

@@ -24,11 +24,23 @@ _SAMPLE = 1 << 20  # elements that are looked at for a mean and a spread
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """A size that several dimensions share: (tensor, axis) places that change together."""
+    """A size that several dimensions share: (tensor, axis) places that change together.
+
+    ``in_lists``: whether the same number in list arguments (a normalized shape, a shape to view
+    as) is this size, too, and not another one that is equal by chance.
+    """
 
     name: str
     size: int
     places: tuple[tuple[int, int], ...]
+    in_lists: bool = True
+
+    def resized(self, value: Mapping[str, Any], size: int) -> Mapping[str, Any]:
+        """An argument of the call where this dimension has another size."""
+        if "list" not in value or not self.in_lists:
+            return value
+        old, new = {"int": self.size}, {"int": size}
+        return {"list": [new if one == old else one for one in value["list"]]}
 
     @property
     def first(self) -> bool:
@@ -52,7 +64,7 @@ class Template:
             for _, axis in (place for place in dimension.places if place[0] == tensor):
                 shape[axis] = size
             self._replace(document, tensor, shape, seed)
-        _over_arguments(document, partial(_resized, old=dimension.size, new=size))
+        _over_arguments(document, partial(dimension.resized, size=size))
         return document
 
     def refilled(self, seed: int, factor: float = 1.0) -> dict[str, Any]:
@@ -144,14 +156,13 @@ def read_template(folder: Path) -> Template | None:
     return Template(call, tuple(_fill(call, number) for number in range(len(call.tensors))))
 
 
-def dimensions(template: Template, varying: Sequence[int]) -> list[tuple[Dimension, ...]]:
+def dimensions(call: RecordedCall, varying: Sequence[int]) -> list[tuple[Dimension, ...]]:
     """What can be varied: for each size, ways to change it, the likeliest first.
 
     ``varying`` are axes of the first tensor that differed between the recorded calls: these
     come first. Which way is possible has to be tried: dimensions may have one size by chance.
     """
-    call = template.call
-    shape = call.tensors[0].shape
+    shape = call.tensors[0].shape if call.tensors else ()
     axes = [*varying, *(axis for axis in range(len(shape)) if axis not in varying)]
     found = []
     for axis in axes:
@@ -165,20 +176,30 @@ def dimensions(template: Template, varying: Sequence[int]) -> list[tuple[Dimensi
             if other == size
         ]
         aligned = [(t, a) for t, a in every if a == axis or (t, a) == (0, axis)]
-        ways = dict.fromkeys((tuple(aligned), tuple(every), ((0, axis),)))
-        found.append(tuple(Dimension(_named(call, way), size, way) for way in ways))
+        across = [(t, a) for t, a in every if t > 0 or a == axis]
+        ways = dict.fromkeys((tuple(aligned), tuple(across), tuple(every), ((0, axis),)))
+        lists = (True, False) if _listed(call, size) else (True,)
+        found.append(
+            tuple(Dimension(_named(call, way), size, way, both) for way in ways for both in lists)
+        )
     return found
 
 
+def _listed(call: RecordedCall, size: int) -> bool:
+    """Whether a list argument holds this number."""
+    values = (*call.document["args"], *call.document["kwargs"].values())
+    return any({"int": size} in value.get("list", ()) for value in values)
+
+
 def _named(call: RecordedCall, places: Sequence[tuple[int, int]]) -> str:
-    names = _argument_names(call)
+    names = argument_names(call)
     tensor, axis = places[0]
     others = dict.fromkeys(names[other] for other, _ in places if other != tensor)
     more = f" (and of {', '.join(others)} with it)" if others else ""
     return f"dimension {axis} of {names[tensor]}{more}"
 
 
-def _argument_names(call: RecordedCall) -> list[str]:
+def argument_names(call: RecordedCall) -> list[str]:
     """A word for each tensor: the name of its argument, where the op's schema tells it."""
     names = [f"tensor {number}" for number in range(len(call.tensors))]
     inside = call.schema.partition("(")[2].rpartition(" -> ")[0]
@@ -256,13 +277,6 @@ def _over_arguments(
 ) -> None:
     document["args"] = [change(value) for value in document["args"]]
     document["kwargs"] = {name: change(value) for name, value in document["kwargs"].items()}
-
-
-def _resized(value: Mapping[str, Any], old: int, new: int) -> Mapping[str, Any]:
-    """A list with one size replaced by another: a shape to view as, a normalized shape."""
-    if "list" not in value:
-        return value
-    return {"list": [{"int": new} if one == {"int": old} else one for one in value["list"]]}
 
 
 def _retyped(value: Mapping[str, Any], old: str, new: str) -> Mapping[str, Any]:

@@ -12,23 +12,28 @@ from pathlib import Path
 import pytest
 
 from forkpoint import api
-from forkpoint.environments import parse_spec
+from forkpoint.environments import Environment, parse_spec
 from forkpoint.host import Workload
 from forkpoint.model import Comparison
-from tests.conftest import TorchEnv
 
-HERE = Path(__file__).parent.parent
+HERE = Path(__file__).parent
 Faulty = Callable[[str], Comparison]
 
 
 @pytest.fixture(scope="session")
-def faulty(torch_env: TorchEnv, tmp_path_factory: pytest.TempPathFactory) -> Faulty:
+def faulty_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the faulty environment (``venv``) and of results, one for each fault."""
+    return tmp_path_factory.mktemp("faulty")
+
+
+@pytest.fixture(scope="session")
+def faulty(torch_env: Callable[[str], Environment], faulty_root: Path) -> Faulty:
     """The diagnosed comparison of torch with torch that has a fault; each is made once.
 
     A ``.pth`` file imports the fault when the interpreter starts, so that replays have it, too.
     """
     healthy = torch_env("2.10.0").python
-    folder = tmp_path_factory.mktemp("faulty")
+    folder = faulty_root
     shutil.copy(HERE / "faults.py", folder / "faults.py")
     venv = folder / "venv"
     subprocess.run([healthy, "-m", "venv", "--without-pip", venv], check=True)
