@@ -10,7 +10,7 @@ from syrupy.assertion import SnapshotAssertion
 from tests.support.cli import forkpoint_cli
 
 VERBS = ["", "audit", "compare", "record", "diff", "report", "demo", "doctor", "env", "env list"]
-VERBS += ["env show", "env prune", "env build"]
+VERBS += ["env show", "env prune", "env build", "explain", "replay", "repro", "bisect", "history"]
 
 
 @pytest.mark.parametrize("verb", VERBS)

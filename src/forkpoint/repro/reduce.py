@@ -59,7 +59,8 @@ def reduce_call(call: RecordedCall, differs: Trial) -> Reduced:
             # the smallest window; of these the first
             _, _, call = min(smaller, key=lambda one: one[1])
             settled.clear()
-        settled.add(name)
+        else:
+            settled.add(name)
     constant: dict[int, float] = {}
     simpler = list(_constants(call))
     answers = differs([document for _, _, document in simpler]) if simpler else []
