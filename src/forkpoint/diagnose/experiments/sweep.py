@@ -39,7 +39,7 @@ FRESH = 16
 """Sizes drawn at random, in each round, that a rule has to predict."""
 
 _BASE = (*range(1, 10), 12, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 96, 127, 128, 129, 256)
-_MOST_DIMENSIONS = 3
+_MOST_DIMENSIONS = 4
 _ROOM = 30_000_000  # elements that a sweep may fill for one dimension, over all inputs
 _LARGEST = 3_000_000  # elements of one call
 _MOST_ROWS = 512
@@ -89,7 +89,7 @@ def sweep_call(pair: Pair, origin: Origin, *, fresh: int = FRESH) -> tuple[Sweep
         for track in tracks:
             track.take(answers)
     swept = [track.sweep(values) for track in tracks]
-    rows = [track.positions() for track in tracks if track.dimension.first]
+    rows = [track.positions() for track in tracks if track.dimension.rows]
     return tuple(one for one in (*swept, *rows, *others.sweeps()) if one)
 
 
@@ -135,7 +135,7 @@ class _Track:
         if self.rule is None or not self._recorded_fits(self.rule):
             self.done, self.rule = True, None
             return []
-        edges = _between(self.rule)
+        edges = [size for size in _between(self.rule) if size not in self.results]
         self.fresh = () if edges else tuple(self._draw(fresh))
         if not edges and not self.fresh:
             self.done = True  # every size up to the largest was tried
@@ -260,7 +260,7 @@ class _Track:
             pair.call(
                 f"{self.number}/{size}/{seed}",
                 self.template.sized(self.dimension, size, seed),
-                rows=self.dimension.first and size <= _MOST_ROWS,
+                rows=self.dimension.rows and size <= _MOST_ROWS,
             )
             for size in wanted
             for seed in range(1, 1 + _inputs(self.template.elements(self.dimension, size)))
@@ -273,7 +273,7 @@ class _Track:
             return
         self.results.setdefault(size, []).append(found)
         rows = [side.outputs[0].rows for side in sides]
-        if self.dimension.first and all(len(one) == size for one in rows):
+        if self.dimension.rows and all(len(one) == size for one in rows):
             self.rows.setdefault(size, []).append((rows[0], rows[1]))
 
 

@@ -43,9 +43,9 @@ class Dimension:
         return {"list": [new if one == old else one for one in value["list"]]}
 
     @property
-    def first(self) -> bool:
-        """Whether it is the first dimension of the first tensor: rows."""
-        return (0, 0) in self.places
+    def rows(self) -> bool:
+        """Whether it is the first dimension of every tensor that has it: rows, as they lie."""
+        return all(axis == 0 for _, axis in self.places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,27 +177,35 @@ def dimensions(call: RecordedCall, varying: Sequence[int]) -> list[tuple[Dimensi
     ``varying`` are axes of the first tensor that differed between the recorded calls: these
     come first. Which way is possible has to be tried: dimensions may have one size by chance.
     """
-    shape = call.tensors[0].shape if call.tensors else ()
-    axes = [*varying, *(axis for axis in range(len(shape)) if axis not in varying)]
     found = []
-    for axis in axes:
-        size = shape[axis]
-        if size < 1:
-            continue
+    for number, axis in _axes(call, varying):
+        size = call.tensors[number].shape[axis]
         every = [
             (tensor, place)
             for tensor, layout in enumerate(call.tensors)
             for place, other in enumerate(layout.shape)
             if other == size
         ]
-        aligned = [(t, a) for t, a in every if a == axis or (t, a) == (0, axis)]
-        across = [(t, a) for t, a in every if t > 0 or a == axis]
-        ways = dict.fromkeys((tuple(aligned), tuple(across), tuple(every), ((0, axis),)))
+        aligned = [(t, a) for t, a in every if a == axis]
+        across = [(t, a) for t, a in every if t != number or a == axis]
+        ways = dict.fromkeys((tuple(aligned), tuple(across), tuple(every), ((number, axis),)))
         lists = (True, False) if _listed(call, size) else (True,)
         found.append(
             tuple(Dimension(_named(call, way), size, way, both) for way in ways for both in lists)
         )
     return found
+
+
+def _axes(call: RecordedCall, varying: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The (tensor, axis) to vary: those of the first tensor that has a size."""
+    seen: set[int] = set()
+    for number, layout in enumerate(call.tensors):
+        first = [axis for axis in varying if not number and axis < len(layout.shape)]
+        rest = [axis for axis in range(len(layout.shape)) if axis not in first]
+        for axis in (*first, *rest):
+            if layout.shape[axis] > 0 and layout.shape[axis] not in seen:
+                yield number, axis
+        seen.update(layout.shape)
 
 
 def _listed(call: RecordedCall, size: int) -> bool:
