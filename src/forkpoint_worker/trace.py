@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any, Callable, Container, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from . import ops
-from ._compat import has_plain_memory
+from ._compat import Mode, has_plain_memory
 from .guard import Guard
 from .known import storage_of
 
@@ -52,7 +50,7 @@ class Listener:
         """An op call has ended that computed something, and all its tensors can be read."""
 
 
-class Trace(TorchDispatchMode):  # type: ignore[misc] # torch has no types for us to see
+class Trace(Mode):
     """Hands op calls to a listener, with the module that is on top of the thread's stack."""
 
     def __init__(self, guard: Guard, listener: Listener) -> None:
@@ -62,11 +60,6 @@ class Trace(TorchDispatchMode):  # type: ignore[misc] # torch has no types for u
         self._listener = listener
         self._ops: dict[object, ops.Op] = {}
         self.counts: dict[tuple[str, str], int] = {}
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Asked by newer releases, which would import dynamo (seconds, 100 MB) at the first op."""
-        return "torch._dynamo" in sys.modules
 
     def __torch_dispatch__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -227,9 +227,7 @@ class _Work:
         settings: Mapping[str, str] | None = None,
     ) -> JobResult:
         options = self.runner.options
-        environment = self.environment
-        if settings:
-            environment = replace(environment, settings={**environment.settings, **settings})
+        environment = self.environment.altered(settings=settings)
         job = Job(
             workload=self.workload,
             recording=self.results.recording(name),

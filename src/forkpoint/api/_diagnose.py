@@ -53,11 +53,7 @@ class Bench:
         settings: Mapping[str, str] | None = None,
     ) -> Bench:
         """The same environment with more variables and torch settings."""
-        changed = replace(
-            self.environment,
-            variables={**self.environment.variables, **(variables or {})},
-            settings={**self.environment.settings, **(settings or {})},
-        )
+        changed = self.environment.altered(variables=variables, settings=settings)
         return replace(self, environment=changed)
 
 

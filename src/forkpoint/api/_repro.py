@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -194,7 +193,7 @@ def _slot_differs(one: Replayed, two: Replayed, place: int) -> bool:
 
 def _state_lines(call: RecordedCall, sides: Sequence[Environment]) -> dict[str, Sequence[str]]:
     """The threads of the recorded call for all, and the settings of each environment."""
-    threads = _about(call, "state").get("threads")
+    threads = call.state.get("threads")
     lines: dict[str, Sequence[str]] = {}
     if isinstance(threads, int) and threads > 0:
         lines[""] = [_STATEMENTS["threads"].format(threads)]
@@ -207,12 +206,5 @@ def _state_lines(call: RecordedCall, sides: Sequence[Environment]) -> dict[str, 
     return lines
 
 
-def _about(call: RecordedCall, key: str) -> dict[str, Any]:
-    """A mapping in ``capsule.json``; empty where there is none."""
-    found = json.loads((call.folder / "capsule.json").read_text()).get(key)
-    return found if isinstance(found, dict) else {}
-
-
 def _write_issue(made: Reproducer, call: RecordedCall, sides: Sequence[Environment]) -> None:
-    fingerprint = {str(key): str(text) for key, text in _about(call, "fingerprint").items()}
-    (made.folder / "ISSUE.md").write_text(render_issue(made, sides, fingerprint))
+    (made.folder / "ISSUE.md").write_text(render_issue(made, sides, call.fingerprint))

@@ -11,6 +11,7 @@ from typing import Literal
 from forkpoint.compare import OriginKey
 from forkpoint.diagnose.bench import Case
 from forkpoint.diagnose.lockstep import Lockstep, representatives
+from forkpoint.diagnose.words import base_name
 from forkpoint.host import Call, Replayed
 from forkpoint.store import read_capsule
 
@@ -72,7 +73,7 @@ def _captured(case: Case, found: Lockstep) -> Iterator[tuple[OriginKey, tuple[Pa
     for number, call in enumerate(wanted, 1):
         if call.place not in sides[0] or call.place not in sides[1]:
             continue
-        target = case.folder / f"{number:02}-{call.op.split('.')[1]}"
+        target = case.folder / f"{number:02}-{base_name(call.op)}"
         target.mkdir(parents=True, exist_ok=True)
         moved = [target / bench.name for bench in case.benches]
         for side, folder in zip(sides, moved, strict=True):

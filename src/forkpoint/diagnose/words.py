@@ -29,9 +29,14 @@ def explain(comparison: Comparison) -> tuple[str, ...]:
     return tuple(sentence for sentence in found if sentence)
 
 
+def base_name(op: str) -> str:
+    """``native_layer_norm`` of ``aten.native_layer_norm.default``."""
+    return op.split(".")[1] if "." in op else op
+
+
 def short(origin: Origin) -> str:
     """``native_layer_norm (fp32)``."""
-    name = origin.op.split(".")[1] if "." in origin.op else origin.op
+    name = base_name(origin.op)
     floats = [_SHORT[dtype] for dtype in origin.dtypes if dtype in _SHORT]
     kinds = floats or list(origin.dtypes)
     return f"`{name}` ({', '.join(kinds)})" if kinds else f"`{name}`"

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from forkpoint.audit import Audit, Trial
-from forkpoint.host import unwritable
 from forkpoint.report import words
 from forkpoint.report.audit import (
     PROPERTY_COLUMNS,
@@ -20,6 +15,7 @@ from forkpoint.report.audit import (
     op_columns,
     property_rows,
 )
+from forkpoint.report.page import render_page, write_page
 
 _STATES = {"equal": "equal", "differs": "differ", "unmatched": "not matched row by row"}
 
@@ -29,28 +25,15 @@ def write_audit_page(found: Audit, path: Path) -> Path:
 
     Raises `StorageFull` or `UsageError` where it cannot be written.
     """
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(to_audit_page(found), encoding="utf-8")
-        return draft.replace(path)
-    except OSError as error:
-        raise unwritable("The report", path, error) from error
+    return write_page(to_audit_page(found), path)
 
 
 def to_audit_page(found: Audit) -> str:
     """The page as text; names from foreign scripts are escaped."""
-    environment = Environment(
-        loader=PackageLoader("forkpoint.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        finalize=lambda value: words.plain(value) if type(value) is str else value,
-    )
-    style = (files("forkpoint.report") / "templates" / "report.css").read_text(encoding="utf-8")
-    return environment.get_template("audit.html.j2").render(
+    return render_page(
+        "audit.html.j2",
+        scripts={},
         audit=found,
-        style=Markup(style),  # noqa: S704 - our own file
         headline=audit_headline(found),
         property_columns=PROPERTY_COLUMNS,
         properties=list(zip(found.properties, property_rows(found), strict=True)),

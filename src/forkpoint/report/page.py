@@ -7,7 +7,6 @@ a page as escaped text or as JSON in a data block, never as script or markup.
 from __future__ import annotations
 
 import base64
-import errno
 import hashlib
 import os
 from collections.abc import Mapping
@@ -21,11 +20,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from forkpoint.errors import StorageFull, UsageError
+from forkpoint.host import FULL
 from forkpoint.report import words
 
 MAX_ROWS = 200
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _POLICY = (
     "default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; "
     "img-src data: blob:; base-uri 'none'; form-action 'none'"
@@ -46,7 +45,7 @@ def write_page(text: str, path: str | os.PathLike[str]) -> Path:
     except OSError as error:
         with suppress(OSError):  # the folder itself may be what is wrong
             draft.unlink(missing_ok=True)
-        kind = StorageFull if error.errno in _FULL else UsageError
+        kind = StorageFull if error.errno in FULL else UsageError
         raise kind(
             f"The report could not be written to {target}: {error.strerror or error}.",
             hint="Name another file with --html FILE, or free some space.",

@@ -14,6 +14,8 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
+
 from forkpoint.diagnose import Dimension, dimensions
 from forkpoint.store import DTYPES, Layout, RecordedCall
 
@@ -106,9 +108,7 @@ def window(call: RecordedCall, dimension: Dimension, start: int, size: int) -> R
         document["tensors"][tensor].update(
             shape=list(layout.shape), offset=layout.offset, alignment=layout.alignment
         )
-    document["args"] = [dimension.resized(value, size) for value in document["args"]]
-    kwargs = document["kwargs"].items()
-    document["kwargs"] = {name: dimension.resized(value, size) for name, value in kwargs}
+    dimension.resize_arguments(document, size)
     return replace(call, document=document, tensors=tuple(layouts))
 
 
@@ -116,14 +116,11 @@ def _cut(layout: Layout, axis: int, start: int, size: int) -> Layout:
     shape = (*layout.shape[:axis], size, *layout.shape[axis + 1 :])
     skipped = start * layout.stride[axis]
     item = DTYPES[layout.dtype].itemsize if layout.dtype in DTYPES else 1
-    return Layout(
-        dtype=layout.dtype,
+    return msgspec.structs.replace(
+        layout,
         shape=shape,
-        stride=layout.stride,
         offset=layout.offset + skipped,
-        storage=layout.storage,
         alignment=(layout.alignment + skipped * item) % 64,
-        device=layout.device,
     )
 
 

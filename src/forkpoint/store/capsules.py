@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -119,6 +119,8 @@ class _Call(msgspec.Struct, frozen=True):
 
 class _Callable(msgspec.Struct, frozen=True):
     call: _Call
+    state: dict[str, Any] | None = None
+    fingerprint: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +128,7 @@ class RecordedCall:
     """What a capsule calls: the protocol's document, and its tensors' layouts.
 
     ``schema`` is the op's signature as torch writes it. ``values(n)`` are those of the n-th
-    tensor.
+    tensor. ``state`` is the numerics state of the call, ``fingerprint`` that of the recording.
     """
 
     folder: Path
@@ -134,6 +136,8 @@ class RecordedCall:
     schema: str
     document: Mapping[str, Any]
     tensors: tuple[Layout, ...]
+    state: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: Mapping[str, str] = field(default_factory=dict)
 
     def values(self, number: int) -> NDArray[np.generic] | None:
         """A copy of a tensor's values in its shape; None where its dtype has no numpy type.
@@ -162,9 +166,10 @@ class RecordedCall:
     def outputs(self, slots: Sequence[int]) -> bytes:
         """The bytes of recorded outputs, one after the other; raises `RecordingError`."""
         path = self.folder / "outputs.safetensors"
+        entries = read_header(path).entries
         found = []
         for slot in slots:
-            entry = read_header(path).entries.get(str(slot))
+            entry = entries.get(str(slot))
             if entry is None:
                 raise RecordingError(f"{path} holds no output {slot}.", hint=_HINT)
             start, end = entry.data_offsets
@@ -175,7 +180,8 @@ class RecordedCall:
 def read_call(folder: Path) -> RecordedCall:
     """Read what a capsule calls; raises `RecordingError` where that is not what it should be."""
     capsule = read_capsule(folder)
-    call = _decoded(folder, _Callable).call
+    content = _decoded(folder, _Callable)
+    call = content.call
     for layout in call.tensors:
         numbers = (layout.offset, *layout.shape, *layout.stride)
         lengths = len(layout.shape) == len(layout.stride)
@@ -188,6 +194,8 @@ def read_call(folder: Path) -> RecordedCall:
         schema=call.schema,
         document=raw["call"],
         tensors=call.tensors,
+        state=content.state or {},
+        fingerprint=content.fingerprint,
     )
 
 

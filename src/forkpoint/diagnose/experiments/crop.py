@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from forkpoint.audit import Varied, read_digests
+from forkpoint.compare import DIFFERING
 from forkpoint.diagnose.bench import Bench, Case
 from forkpoint.diagnose.experiments.findings import Findings
 from forkpoint.errors import UsageError
@@ -25,7 +26,6 @@ NAME = "crop"
 MOST_STEPS = 4
 _ASK = "name one with --crop dim=1:70"
 _CROP = re.compile(r"dim=(?P<dim>[0-9]{1,3}):(?:(?P<start>[0-9]{1,9}):)?(?P<stop>[0-9]{1,9})")
-_DIFFER = (Verdict.DIVERGENT, Verdict.WITHIN_TOLERANCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def _chosen(steps: Sequence[Step]) -> list[Step]:
     """The first step of each input shape that differs, a few of them."""
     found: dict[tuple[Any, ...], Step] = {}
     for step in steps:
-        if step.verdict in _DIFFER:
+        if step.verdict in DIFFERING:
             found.setdefault((step.module, _shapes(step)), step)
     return list(found.values())[:MOST_STEPS]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from forkpoint.diagnose.bench import Bench, Case
+from forkpoint.diagnose.words import base_name
 from forkpoint.host import Call, Replayed
 from forkpoint.model import Experiment, Origin
 from forkpoint.process import in_parallel
@@ -80,7 +81,7 @@ def _pairs(case: Case) -> Iterator[tuple[int, Origin, Pair]]:
 
 def short(origin: Origin) -> str:
     """The op's name without its library and overload."""
-    return origin.op.split(".")[1] if "." in origin.op else origin.op
+    return base_name(origin.op)
 
 
 def evidence(case: Case, told: Sequence[str], *, nothing: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from forkpoint.diagnose.bench import Case
 from forkpoint.diagnose.experiments.findings import MOST_ORIGINS, Findings
 from forkpoint.diagnose.lockstep import substituted
+from forkpoint.diagnose.words import base_name
 from forkpoint.model import Experiment, Outcome
 
 _MOST_STEPS = 8
@@ -29,7 +30,7 @@ def necessity(case: Case) -> Findings:
             needed.append(None)
             continue
         apart = len(tried) - len(result)
-        name = op.split(".")[1]
+        name = base_name(op)
         told.append(
             f"{name}: without it, {apart} of {len(tried)} steps differ"
             if apart

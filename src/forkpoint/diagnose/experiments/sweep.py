@@ -75,7 +75,7 @@ def sweep_call(pair: Pair, origin: Origin, *, fresh: int = FRESH) -> tuple[Sweep
     tracks = _tracks(pair, template, origin)
     others = Categories(template)
     answers = pair.ask(
-        [pair.call("recorded"), *(c for t in tracks for c in t.first(pair)), *others.calls(pair)],
+        [*(call for track in tracks for call in track.first(pair)), *others.calls(pair)],
         purpose="sweeping sizes",
     )
     for track in tracks:

@@ -35,12 +35,15 @@ class Dimension:
     places: tuple[tuple[int, int], ...]
     in_lists: bool = True
 
-    def resized(self, value: Mapping[str, Any], size: int) -> Mapping[str, Any]:
-        """An argument of the call where this dimension has another size."""
-        if "list" not in value or not self.in_lists:
-            return value
-        old, new = {"int": self.size}, {"int": size}
-        return {"list": [new if one == old else one for one in value["list"]]}
+    def shape(self, tensor: int, layout: Layout, size: int) -> list[int]:
+        """A tensor's shape where this dimension has another size."""
+        places = self.places
+        return [size if (tensor, a) in places else n for a, n in enumerate(layout.shape)]
+
+    def resize_arguments(self, document: dict[str, Any], size: int) -> None:
+        """Give list arguments of a document this dimension's other size."""
+        if self.in_lists:
+            _over_arguments(document, partial(_resized, old=self.size, new=size))
 
     @property
     def rows(self) -> bool:
@@ -58,13 +61,10 @@ class Template:
     def sized(self, dimension: Dimension, size: int, seed: int) -> dict[str, Any]:
         """The call with another size of a dimension, and random values where it changes."""
         document = deepcopy(dict(self.call.document))
-        changed = {tensor for tensor, _ in dimension.places}
-        for tensor in sorted(changed):
-            shape = list(self.call.tensors[tensor].shape)
-            for _, axis in (place for place in dimension.places if place[0] == tensor):
-                shape[axis] = size
+        for tensor in sorted({tensor for tensor, _ in dimension.places}):
+            shape = dimension.shape(tensor, self.call.tensors[tensor], size)
             self._replace(document, tensor, shape, seed)
-        _over_arguments(document, partial(dimension.resized, size=size))
+        dimension.resize_arguments(document, size)
         return document
 
     def refilled(self, seed: int, factor: float = 1.0) -> dict[str, Any]:
@@ -124,13 +124,8 @@ class Template:
 
     def elements(self, dimension: Dimension, size: int) -> int:
         """How many elements all tensors have together at this size."""
-        total = 0
-        for tensor, layout in enumerate(self.call.tensors):
-            shape = list(layout.shape)
-            for _, axis in (place for place in dimension.places if place[0] == tensor):
-                shape[axis] = size
-            total += math.prod(shape)
-        return total
+        tensors = enumerate(self.call.tensors)
+        return sum(math.prod(dimension.shape(tensor, one, size)) for tensor, one in tensors)
 
     def _replace(
         self,
@@ -138,17 +133,19 @@ class Template:
         tensor: int,
         shape: list[int],
         seed: int,
-        **how: Any,
+        *,
+        dtype: str | None = None,
+        factor: float = 1.0,
     ) -> None:
         """Give one tensor a dense storage of its own, of random numbers."""
         layout = self.call.tensors[tensor]
-        dtype = how.get("dtype") or layout.dtype
+        dtype = dtype or layout.dtype
         stride = _like(layout, shape)
         span = 1 + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
         count = 0 if 0 in shape else span
         recipe = dict(self.fills[tensor])
         if recipe["kind"] == "normal":
-            recipe["scale"] = recipe["scale"] * how.get("factor", 1.0)
+            recipe["scale"] = recipe["scale"] * factor
         if "seed" in recipe:
             # tensors over one memory (a tensor given twice) stay equal to each other
             recipe["seed"] = seed * 1000 + layout.storage * 10 + layout.offset % 7
@@ -339,6 +336,13 @@ def _over_arguments(
 ) -> None:
     document["args"] = [change(value) for value in document["args"]]
     document["kwargs"] = {name: change(value) for name, value in document["kwargs"].items()}
+
+
+def _resized(value: Mapping[str, Any], old: int, new: int) -> Mapping[str, Any]:
+    """A list with one size replaced by another: a shape to view as, a normalized shape."""
+    if "list" not in value:
+        return value
+    return {"list": [{"int": new} if one == {"int": old} else one for one in value["list"]]}
 
 
 def _retyped(value: Mapping[str, Any], old: str, new: str) -> Mapping[str, Any]:
