@@ -16,7 +16,7 @@ from forkpoint.api._runner import Asked, Runner
 from forkpoint.diagnose import argument_names
 from forkpoint.environments import Environment, EnvironmentCache
 from forkpoint.errors import RecordingError, UsageError
-from forkpoint.host import Call, Replayed, run_script
+from forkpoint.host import Call, Replayed, ScriptRun, run_script
 from forkpoint.process import in_parallel
 from forkpoint.repro import (
     Reduced,
@@ -174,14 +174,18 @@ class _Work:
         """Really run the script: once to save what the baseline gives, then in both."""
         script = self.out / "repro.py"
         first = self.sides[0]
-        saved = run_script(first, [script, first.name, "--save"], logs=self.logs / "save")
+        saved = self._run_in(first, [script, first.name, "--save"], "save")
         if saved.status:
             return (Shown(environment=first.name, status=saved.status, output=saved.output),)
         found = []
         for side in self.sides:
-            ran = run_script(side, [script, side.name], logs=self.logs / f"run-{side.name}")
+            ran = self._run_in(side, [script, side.name], f"run-{side.name}")
             found.append(Shown(environment=side.name, status=ran.status, output=ran.output))
         return tuple(found)
+
+    def _run_in(self, side: Environment, words: Sequence[str | Path], logs: str) -> ScriptRun:
+        timeout = self.runner.options.timeout
+        return run_script(side, words, logs=self.logs / logs, timeout=timeout)
 
 
 def _slot_differs(one: Replayed, two: Replayed, place: int) -> bool:

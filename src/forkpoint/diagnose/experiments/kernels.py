@@ -16,7 +16,7 @@ from forkpoint.diagnose.experiments.findings import (
     pairs,
     short,
 )
-from forkpoint.diagnose.experiments.variants import dimensions, read_template
+from forkpoint.diagnose.experiments.variants import Dimension, dimensions, read_template
 from forkpoint.host import Call
 from forkpoint.model import Experiment, Kernels, Origin, Outcome
 
@@ -64,7 +64,10 @@ def _agreeing(number: int, origin: Origin, pair: Pair) -> list[Call]:
     template = read_template(pair.folders[0])
     if template is None:
         return []
-    known = {way.name: way for ways in dimensions(template.call, ()) for way in ways}
+    known: dict[str, Dimension] = {}
+    for ways in dimensions(template.call, ()):
+        for way in ways:
+            known.setdefault(way.name, way)  # the likeliest comes first, as in the sweep
     for one in origin.sweeps:
         sizes = [point.size for point in one.points if not point.differing and not point.label]
         if one.dimension in known and sizes:
