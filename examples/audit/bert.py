@@ -23,17 +23,18 @@ def main() -> None:
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=VOCABULARY,
-        hidden_size=384,
+        hidden_size=args.hidden,
         num_hidden_layers=args.layers,
         num_attention_heads=12,
-        intermediate_size=1536,
+        intermediate_size=4 * args.hidden,
         attn_implementation=args.attention,
     )
     bert = BertModel(config).eval().to(args.device)
     for length in args.lengths:
         ids = torch.randint(0, VOCABULARY, (args.batch, length))
         mask = torch.ones_like(ids)
-        mask[::2, length - length // 8 :] = 0
+        if args.masked:
+            mask[::2, length - length // 8 :] = 0
         with torch.no_grad(), torch.autocast("cuda", enabled=args.device == "cuda"):
             bert(input_ids=ids.to(args.device), attention_mask=mask.to(args.device))
 
@@ -42,7 +43,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--attention", choices=("eager", "sdpa"), default="eager")
+    parser.add_argument("--masked", action="store_true", help="mask the end of every other row")
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--hidden", type=int, default=384)
     parser.add_argument("--layers", type=int, default=12)
     parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS)
     return parser.parse_args()

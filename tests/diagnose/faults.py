@@ -43,6 +43,7 @@ FAULTS = {
     "length": [("_softmax", "default", lambda x, *a: x.shape[-1] >= 6)],
     "value": [("tanh", "default", lambda x: bool((x > 1.5).any()))],
     "dtype": [("tanh", "default", lambda x: x.dtype == torch.float32)],
+    "scalar": [("native_layer_norm", "default", lambda x, n, w, b, eps: eps == 1e-5)],
     "strided": [("tanh", "default", lambda x: not x.is_contiguous() or x.shape[0] % 2 == 1)],
     "two": [
         ("tanh", "default", lambda x: True),

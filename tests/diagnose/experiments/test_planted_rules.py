@@ -60,6 +60,13 @@ def test_a_dtype(faulty: Faulty) -> None:
     assert _sweep(origin, "dtype").rule == "with float32; not with bfloat16, float16, float64"
 
 
+def test_a_plain_argument(faulty: Faulty) -> None:
+    origin = _only(faulty("scalar"))
+    assert _sweep(origin, "eps").rule == (
+        "with eps=1e-05; not with eps=2e-05, eps=5e-06, eps=0.001, eps=0, eps=1"
+    )
+
+
 def test_a_memory_layout(faulty: Faulty) -> None:
     origin = _only(faulty("strided"))
     layouts = _sweep(origin, "memory layout")

@@ -35,6 +35,8 @@ def _fit(holds: Callable[[int], bool]) -> str | None:
         (lambda n: n % 8 != 0, "at sizes that are no multiples of 8"),
         (lambda n: n % 5 == 2, "where size % 5 == 2"),
         (lambda n: 2 <= n <= 9, "from size 2 to 9"),
+        (lambda n: n in (5, 6, 7, 9, 10, 11), "at sizes 5, 6, 7, 9, 10 and 11 only"),
+        (lambda n: n not in (3, 8, 48), "at every size but 3, 8 and 48"),
         (lambda n: not 2 <= n <= 9, "at every size but those from size 2 to 9"),
         (lambda n: n >= 8 and n % 2 == 0, "from size 8 on at even sizes, and at no other size"),
     ],

@@ -1,16 +1,19 @@
 """The simplest rule over sizes that agrees with what was seen.
 
-Rules are words about one number: always, never, bounds, single sizes, remainders, and a bound
-with one of them. They are tried from the simplest on, and the first that is right about every
-size tried is the answer; whether it is right about others has to be tried (`sweep`).
+Rules are words about one number: always, never, bounds, single sizes, remainders, a bound with one
+of them, and a few sizes one by one. They are tried from the simplest on, and the first that is
+right about every size tried is the answer; whether it is right about others has to be tried
+(`sweep`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 _DIVISORS = (*range(2, 17), 24, 32, 48, 64, 96, 128)
+_MOST_SINGLE = 8  # sizes that a rule may list one by one
 _LEAST_EXAMPLES = 2  # of each kind, before a remainder is believed
 
 
@@ -52,6 +55,7 @@ def _candidates(seen: Mapping[int, bool]) -> Iterator[Rule]:
     yield from _remainders(seen)
     yield from _between(yes, no)
     yield from _bounded_remainders(seen, yes, no)
+    yield from _few(yes, no)
 
 
 def _bounds(yes: list[int], no: list[int]) -> Iterator[Rule]:
@@ -140,6 +144,22 @@ def _bounded_remainders(seen: Mapping[int, bool], yes: list[int], no: list[int])
         over = {size: value for size, value in seen.items() if size > end}
         if len(set(over.values())) == 1:
             yield from _joined(under, (end, min(over)), next(iter(over.values())), upper=False)
+
+
+def _few(yes: list[int], no: list[int]) -> Iterator[Rule]:
+    """A few single sizes; all around them have to be tried before that is the answer."""
+    for inside, outside, met in ((yes, no, True), (no, yes, False)):
+        if not 2 <= len(inside) <= _MOST_SINGLE:
+            continue
+        listed = ", ".join(map(str, inside[:-1])) + f" and {inside[-1]}"
+        text = f"at sizes {listed} only" if met else f"at every size but {listed}"
+        kinds = sorted([(size, True) for size in inside] + [(size, False) for size in outside])
+        edges = tuple((a, b) for (a, one), (b, two) in pairwise(kinds) if one != two)
+        yield Rule(text, _among(frozenset(inside), met=met), edges)
+
+
+def _among(sizes: frozenset[int], *, met: bool) -> Callable[[int], bool]:
+    return lambda size: (size in sizes) == met
 
 
 def _joined(

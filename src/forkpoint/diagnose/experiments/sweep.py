@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from forkpoint.diagnose.bench import Case
+from forkpoint.diagnose.experiments.categories import Categories
+from forkpoint.diagnose.experiments.classes import RowDigests, row_classes
 from forkpoint.diagnose.experiments.findings import (
     Findings,
     Pair,
@@ -37,12 +39,11 @@ FRESH = 16
 """Sizes drawn at random, in each round, that a rule has to predict."""
 
 _BASE = (*range(1, 10), 12, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 96, 127, 128, 129, 256)
-_MOST_DIMENSIONS = 3
+_MOST_DIMENSIONS = 4
 _ROOM = 30_000_000  # elements that a sweep may fill for one dimension, over all inputs
 _LARGEST = 3_000_000  # elements of one call
 _MOST_ROWS = 512
 _PARTS = 8  # into which the search for a bound divides what is left, in each round
-_FACTORS = (2.0**-4, 2.0**4)
 
 
 def sweep(case: Case, *, fresh: int = FRESH) -> Findings:
@@ -72,7 +73,7 @@ def sweep_call(pair: Pair, origin: Origin, *, fresh: int = FRESH) -> tuple[Sweep
     if template is None:
         return ()
     tracks = _tracks(pair, template, origin)
-    others = _Others(template)
+    others = Categories(template)
     answers = pair.ask(
         [pair.call("recorded"), *(c for t in tracks for c in t.first(pair)), *others.calls(pair)],
         purpose="sweeping sizes",
@@ -88,7 +89,7 @@ def sweep_call(pair: Pair, origin: Origin, *, fresh: int = FRESH) -> tuple[Sweep
         for track in tracks:
             track.take(answers)
     swept = [track.sweep(values) for track in tracks]
-    rows = [track.positions() for track in tracks if track.dimension.first]
+    rows = [track.positions() for track in tracks if track.dimension.rows]
     return tuple(one for one in (*swept, *rows, *others.sweeps()) if one)
 
 
@@ -115,7 +116,7 @@ class _Track:
     dimension: Dimension
     sizes: list[int]
     results: dict[int, list[bool]] = field(default_factory=dict)
-    rows: dict[int, list[tuple[tuple[str, ...], tuple[str, ...]]]] = field(default_factory=dict)
+    rows: RowDigests = field(default_factory=dict)
     refused: set[int] = field(default_factory=set)
     rule: Rule | None = None
     checked: int = 0
@@ -134,7 +135,7 @@ class _Track:
         if self.rule is None or not self._recorded_fits(self.rule):
             self.done, self.rule = True, None
             return []
-        edges = _between(self.rule)
+        edges = [size for size in _between(self.rule) if size not in self.results]
         self.fresh = () if edges else tuple(self._draw(fresh))
         if not edges and not self.fresh:
             self.done = True  # every size up to the largest was tried
@@ -166,7 +167,7 @@ class _Track:
         """What the sweep has shown; ``values`` says that their magnitude matters, or is empty."""
         if not self.results:
             return None
-        classes = [_classes(self.rows, side) for side in (0, 1)]
+        classes = [row_classes(self.rows, side) for side in (0, 1)]
         points = tuple(
             SweepPoint(
                 size=size,
@@ -259,7 +260,7 @@ class _Track:
             pair.call(
                 f"{self.number}/{size}/{seed}",
                 self.template.sized(self.dimension, size, seed),
-                rows=self.dimension.first and size <= _MOST_ROWS,
+                rows=self.dimension.rows and size <= _MOST_ROWS,
             )
             for size in wanted
             for seed in range(1, 1 + _inputs(self.template.elements(self.dimension, size)))
@@ -272,90 +273,8 @@ class _Track:
             return
         self.results.setdefault(size, []).append(found)
         rows = [side.outputs[0].rows for side in sides]
-        if self.dimension.first and all(len(one) == size for one in rows):
+        if self.dimension.rows and all(len(one) == size for one in rows):
             self.rows.setdefault(size, []).append((rows[0], rows[1]))
-
-
-class _Others:
-    """Changes that are no sizes: magnitudes of values, dtypes, memory layouts."""
-
-    def __init__(self, template: Template) -> None:
-        self._template = template
-        self._answers: dict[str, Sides] = {}
-
-    def calls(self, pair: Pair) -> list[Call]:
-        found = []
-        own = {layout.dtype for layout in self._template.call.tensors}
-        first = self._template.call.tensors[0]
-        for seed in (1, 2, 3):
-            for factor in (1.0, *_FACTORS):
-                document = self._template.refilled(seed, factor)
-                found.append(pair.call(f"values/{factor}/{seed}", document))
-            for dtype in ("float32", "bfloat16", "float16", "float64"):
-                converted = self._template.converted(dtype, seed)
-                if converted is not None and own:
-                    found.append(pair.call(f"dtype/{dtype}/{seed}", converted))
-            for layout in ("contiguous", "transposed", "offset"):
-                if 0 in first.shape or (layout == "transposed" and len(first.shape) < 2):
-                    continue
-                document = self._template.laid_out(0, layout, seed)
-                found.append(pair.call(f"layout/{layout}/{seed}", document))
-        return found
-
-    def values(self, answers: dict[str, Sides]) -> str:
-        """Words where the magnitude of values matters, else nothing."""
-        self._answers = {
-            name: sides
-            for name, sides in answers.items()
-            if name.partition("/")[0] in ("values", "dtype", "layout")
-        }
-        shares = _shares(self._answers, "values")
-        if len(set(shares.values())) < 2:
-            return ""
-        told = ", ".join(
-            f"{differing} of {inputs} at {float(factor):g} times"
-            for factor, (differing, inputs) in shares.items()
-        )
-        return (
-            f"the magnitude of the values matters ({told} the recorded spread differ), so no rule "
-            "of sizes is claimed"
-        )
-
-    def sweeps(self) -> list[Sweep]:
-        """The sweeps over dtypes and layouts."""
-        found = []
-        for kind, name in (("dtype", "dtype"), ("layout", "memory layout of the first tensor")):
-            shares = _shares(self._answers, kind)
-            if len(shares) < 2:
-                continue
-            points = tuple(
-                SweepPoint(size=place, inputs=inputs, differing=differing, label=label)
-                for place, (label, (differing, inputs)) in enumerate(shares.items())
-            )
-            found.append(Sweep(dimension=name, points=points, rule=_category_rule(points)))
-        return found
-
-
-def _category_rule(points: Sequence[SweepPoint]) -> str | None:
-    if any(0 < point.differing < point.inputs for point in points):
-        return None
-    yes = [point.label for point in points if point.differing]
-    no = [point.label for point in points if not point.differing]
-    if not no:
-        return "with each: " + ", ".join(yes)
-    if not yes:
-        return None
-    return f"with {', '.join(yes)}; not with {', '.join(no)}"
-
-
-def _shares(answers: dict[str, Sides], kind: str) -> dict[str, tuple[int, int]]:
-    """By label: how many inputs differ, of how many that ran."""
-    found: dict[str, list[bool]] = {}
-    for name, sides in answers.items():
-        group, label, _ = name.split("/")
-        if group == kind and (result := differ(sides)) is not None:
-            found.setdefault(label, []).append(result)
-    return {label: (sum(results), len(results)) for label, results in found.items()}
 
 
 def _tracks(pair: Pair, template: Template, origin: Origin) -> list[_Track]:
@@ -439,36 +358,6 @@ def _of_rows(text: str) -> str:
     """A rule's words, about rows counted from 0."""
     words = text.replace("at every size", "every row").replace("sizes", "rows")
     return words.replace("size", "row")
-
-
-def _classes(
-    rows: dict[int, list[tuple[tuple[str, ...], tuple[str, ...]]]], side: int
-) -> dict[int, int]:
-    """Number the results inside one environment: shared rows of a class are the same bits."""
-    members: list[list[int]] = []
-    found: dict[int, int] = {}
-    for size in sorted(rows):
-        for number, group in enumerate(members):
-            if all(_alike(rows[size], rows[other], side) for other in group):
-                group.append(size)
-                found[size] = number
-                break
-        else:
-            members.append([size])
-            found[size] = len(members) - 1
-    return found
-
-
-def _alike(
-    one: list[tuple[tuple[str, ...], tuple[str, ...]]],
-    two: list[tuple[tuple[str, ...], tuple[str, ...]]],
-    side: int,
-) -> bool:
-    """Whether the rows that two sizes share are the same, over the inputs that they share."""
-    return all(
-        first[side][: len(second[side])] == second[side][: len(first[side])]
-        for first, second in zip(one, two, strict=False)
-    )
 
 
 def _told(origin: Origin, swept: Sequence[Sweep]) -> str:

@@ -8,7 +8,7 @@ and the spread of the recorded ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -43,9 +43,9 @@ class Dimension:
         return {"list": [new if one == old else one for one in value["list"]]}
 
     @property
-    def first(self) -> bool:
-        """Whether it is the first dimension of the first tensor: rows."""
-        return (0, 0) in self.places
+    def rows(self) -> bool:
+        """Whether it is the first dimension of every tensor that has it: rows, as they lie."""
+        return all(axis == 0 for _, axis in self.places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,21 @@ class Template:
                 self._replace(document, tensor, list(layout.shape), seed, dtype=dtype)
         _over_arguments(document, partial(_retyped, old=recorded, new=dtype))
         return document
+
+    def argued(self, seed: int) -> dict[str, dict[str, Any]]:
+        """The call with another value of one plain argument, by a label; the recorded one first.
+
+        Floating numbers and switches are varied; whole numbers are mostly dimensions.
+        """
+        found = {}
+        for place, value in _plain_arguments(self.call):
+            name = _argument_name(self.call, place)
+            for other in _values_like(value):
+                document = self.refilled(seed)
+                part, key = place
+                document[part][key] = other
+                found[f"{name}={_spelled(other)}"] = document
+        return found
 
     def laid_out(self, tensor: int, layout: str, seed: int) -> dict[str, Any]:
         """The call with one tensor ``contiguous``, ``transposed`` or ``offset`` by one."""
@@ -162,22 +177,18 @@ def dimensions(call: RecordedCall, varying: Sequence[int]) -> list[tuple[Dimensi
     ``varying`` are axes of the first tensor that differed between the recorded calls: these
     come first. Which way is possible has to be tried: dimensions may have one size by chance.
     """
-    shape = call.tensors[0].shape if call.tensors else ()
-    axes = [*varying, *(axis for axis in range(len(shape)) if axis not in varying)]
     found = []
-    for axis in axes:
-        size = shape[axis]
-        if size < 1:
-            continue
+    for number, axis in _axes(call, varying):
+        size = call.tensors[number].shape[axis]
         every = [
             (tensor, place)
             for tensor, layout in enumerate(call.tensors)
             for place, other in enumerate(layout.shape)
             if other == size
         ]
-        aligned = [(t, a) for t, a in every if a == axis or (t, a) == (0, axis)]
-        across = [(t, a) for t, a in every if t > 0 or a == axis]
-        ways = dict.fromkeys((tuple(aligned), tuple(across), tuple(every), ((0, axis),)))
+        aligned = [(t, a) for t, a in every if a == axis]
+        across = [(t, a) for t, a in every if t != number or a == axis]
+        ways = dict.fromkeys((tuple(aligned), tuple(across), tuple(every), ((number, axis),)))
         lists = (True, False) if _listed(call, size) else (True,)
         found.append(
             tuple(Dimension(_named(call, way), size, way, both) for way in ways for both in lists)
@@ -185,10 +196,56 @@ def dimensions(call: RecordedCall, varying: Sequence[int]) -> list[tuple[Dimensi
     return found
 
 
+def _axes(call: RecordedCall, varying: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The (tensor, axis) to vary: those of the first tensor that has a size."""
+    seen: set[int] = set()
+    for number, layout in enumerate(call.tensors):
+        first = [axis for axis in varying if not number and axis < len(layout.shape)]
+        rest = [axis for axis in range(len(layout.shape)) if axis not in first]
+        for axis in (*first, *rest):
+            if layout.shape[axis] > 0 and layout.shape[axis] not in seen:
+                yield number, axis
+        seen.update(layout.shape)
+
+
 def _listed(call: RecordedCall, size: int) -> bool:
     """Whether a list argument holds this number."""
     values = (*call.document["args"], *call.document["kwargs"].values())
     return any({"int": size} in value.get("list", ()) for value in values)
+
+
+Place = tuple[str, Any]
+"""Where a plain argument is: ``args`` and its number, or ``kwargs`` and its name."""
+
+
+def _plain_arguments(call: RecordedCall) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+    for number, value in enumerate(call.document["args"]):
+        if "float" in value or "bool" in value:
+            yield ("args", number), value
+    for name, value in call.document["kwargs"].items():
+        if "float" in value or "bool" in value:
+            yield ("kwargs", name), value
+
+
+def _values_like(value: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The value itself, then others of its kind."""
+    if "bool" in value:
+        return [value, {"bool": not value["bool"]}]
+    number = float.fromhex(value["float"])
+    others = dict.fromkeys((number, 2 * number, number / 2, 100 * number, 0.0, 1.0))
+    return [{"float": other.hex()} for other in others]
+
+
+def _spelled(value: Mapping[str, Any]) -> str:
+    return f"{float.fromhex(value['float']):g}" if "float" in value else str(value["bool"])
+
+
+def _argument_name(call: RecordedCall, place: Place) -> str:
+    part, key = place
+    if part == "kwargs":
+        return str(key)
+    names = _schema_names(call)
+    return names[key] if key < len(names) else f"argument {key}"
 
 
 def _named(call: RecordedCall, places: Sequence[tuple[int, int]]) -> str:
@@ -202,9 +259,7 @@ def _named(call: RecordedCall, places: Sequence[tuple[int, int]]) -> str:
 def argument_names(call: RecordedCall) -> list[str]:
     """A word for each tensor: the name of its argument, where the op's schema tells it."""
     names = [f"tensor {number}" for number in range(len(call.tensors))]
-    inside = call.schema.partition("(")[2].rpartition(" -> ")[0]
-    arguments = [part.strip().rpartition(" ")[2].partition("=")[0] for part in inside.split(",")]
-    arguments = [name.rstrip(")") for name in arguments if name not in ("*", "")]
+    arguments = _schema_names(call)
     for place, value in enumerate(call.document["args"]):
         if "tensor" in value and place < len(arguments):
             names[value["tensor"]] = arguments[place]
@@ -212,6 +267,13 @@ def argument_names(call: RecordedCall) -> list[str]:
         if "tensor" in value:
             names[value["tensor"]] = name
     return names
+
+
+def _schema_names(call: RecordedCall) -> list[str]:
+    """The names of the op's arguments, in their order."""
+    inside = call.schema.partition("(")[2].rpartition(" -> ")[0]
+    names = [part.strip().rpartition(" ")[2].partition("=")[0] for part in inside.split(",")]
+    return [name.rstrip(")") for name in names if name not in ("*", "")]
 
 
 _FLOATS = frozenset(("float16", "bfloat16", "float32", "float64"))
