@@ -30,25 +30,32 @@ def main() -> None:
         attn_implementation=args.attention,
     )
     bert = BertModel(config).eval().to(args.device)
+    dtype = getattr(torch, args.autocast) if args.autocast != "none" else None
     for length in args.lengths:
         ids = torch.randint(0, VOCABULARY, (args.batch, length))
         mask = torch.ones_like(ids)
         if args.masked:
             mask[::2, length - length // 8 :] = 0
-        with torch.no_grad(), torch.autocast("cuda", enabled=args.device == "cuda"):
+        with torch.no_grad(), torch.autocast(args.device, dtype, enabled=dtype is not None):
             bert(input_ids=ids.to(args.device), attention_mask=mask.to(args.device))
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument(
+        "--autocast", choices=("none", "float16", "bfloat16"), help="[float16 on cuda]"
+    )
     parser.add_argument("--attention", choices=("eager", "sdpa"), default="eager")
     parser.add_argument("--masked", action="store_true", help="mask the end of every other row")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--hidden", type=int, default=384)
     parser.add_argument("--layers", type=int, default=12)
     parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.autocast is None:  # as the published case: half precision on a GPU
+        args.autocast = "float16" if args.device == "cuda" else "none"
+    return args
 
 
 if __name__ == "__main__":

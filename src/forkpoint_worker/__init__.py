@@ -59,7 +59,7 @@ Variants (key ``variants`` of a record job)
      "position": bool                  the same rows at other places
      "padding": null | [] | [P, ...]   dimension 1 made P long; "fill": {input name: value}
      "crop": null | [[dim, start, stop], ...]
-     "digests": bool                   also digests of what each module of a variant returned}
+     "digests": bool                   also digests of all that modules returned and ops computed}
     After the script's own call of a chosen step its module is called again, in the same mode,
     with copies of the inputs: once unchanged, and where that gives the same bits, once for each
     variant and each ``max_storage`` bytes of tensors of the unchanged call. Random generators,
@@ -73,7 +73,12 @@ Variants (key ``variants`` of a record job)
          are equal, or null, "metrics": METRICS or null (the largest), "calls": {how: number},
          "breaks": [{"module", "op", "call", "calls", "signature", "whole": [shape, ...],
                      "varied": [shape, ...], "metrics"}, ...] in the order in which they ran,
-         "digests": [[path, [digest, ...]], ...] where asked for}
+         "size": of the dimension, in the variant; null where only the order changed,
+         "shared": digest of the part of the outputs that all sizes hold (the first row, the
+         places of the script's own call), or null,
+         "digests": [[path, op or "" for the module's result, [digest, ...]], ...], where asked
+         for, in the order in which they ended}
+        {"variant": "unchanged", "digests": [...]}   the same of the unchanged call
     with how = "equal" | "breaks" (equal inputs, other outputs) | "carries" (other inputs) | why
     the call was not compared.
 

@@ -115,6 +115,15 @@ class Variant:
         self.change = change
 
     @property
+    def shared(self) -> Part:
+        """The part of the varied call's rows or places that its property's other sizes hold, too.
+
+        Batches are the first rows of a batch, so that is the first one; longer ones hold all
+        places that the whole call has.
+        """
+        return Part(self.varied.size, (0,)) if self.dim == 0 else self.varied
+
+    @property
     def sizes(self) -> tuple[int, int]:
         """Sizes of the dimension in the whole and in the varied call."""
         return self.whole.size, self.varied.size
@@ -135,7 +144,9 @@ def rows(prompt: str, label: str, batch: int, index: Sequence[int]) -> Variant:
 def crop(dim: int, size: int, start: int, stop: int) -> Variant:
     """Places ``start`` to ``stop`` of a dimension only."""
     if not 0 <= start < stop <= size:
-        raise Unvaried("%d:%d is no part of a dimension of %d" % (start, stop, size))
+        raise Unvaried("%d:%d is no part of dimension %d, of size %d" % (start, stop, dim, size))
+    if (start, stop) == (0, size):
+        raise Unvaried("dimension %d is %d:%d already" % (dim, start, stop))
 
     def change(_name: str, tensor: torch.Tensor) -> torch.Tensor:
         if tensor.dim() <= dim or tensor.shape[dim] != size:
@@ -226,8 +237,9 @@ def _paddings(asked: Mapping[str, Any], inputs: Inputs) -> Iterator[Variant]:
         yield pad(inputs, size, wanted_size, asked.get("fill") or {})
 
 
-def _crops(asked: Mapping[str, Any], inputs: Inputs) -> Iterator[Variant]:
+def _crops(asked: Mapping[str, Any], inputs: Inputs) -> Iterator[Variant | str]:
     for dim, start, stop in asked["crop"]:
-        size = inputs.size(dim)
-        if (start, stop) != (0, size):
-            yield crop(dim, size, start, stop)
+        try:
+            yield crop(dim, inputs.size(dim), start, stop)
+        except Unvaried as reason:  # the next one may well fit
+            yield str(reason)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, Mapping, Sequence
+from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 
 from ._compat import has_plain_memory
-from .digest import dtype_name
+from .digest import combine, dtype_name
 from .guard import Guard
 from .hasher import Hasher, Raw, final
 from .judge import OUT, Counts, Figures, Judge, Places, distance, largest, matching
-from .layouts import same_bits
-from .trace import RESULT, Keeper, Listener, Survey, Trace, Weights
+from .layouts import Axes, orders, same_bits, take
+from .trace import RESULT, Keeper, Key, Listener, Survey, Tensors, Trace, Weights
 from .values import outputs
 from .variants import Change, Inputs, Variant, copied, rows, wanted
 
@@ -20,6 +20,9 @@ Seen = Callable[[str, object], None]
 Run = Callable[[Seen, Sequence[Any], Mapping[str, Any]], Any]
 Named = Sequence["tuple[str, torch.Tensor]"]
 Row = Mapping[str, Any]
+
+UNCHANGED = "unchanged"
+"""Stands for a variant where the call that changes nothing is told of."""
 
 _PROBE = 2  # rows of the call that shows where rows lie
 
@@ -35,11 +38,12 @@ class Varied:
 
     def rows(self, module: torch.nn.Module, result: Named, run: Run) -> Iterator[Row]:
         """A row for each variant, and for each property of which none can be made."""
-        caller = Caller(self._guard, self._inputs, run)
+        caller = Caller(self._guard, self._inputs, run, digests=bool(self._asked.get("digests")))
         weights = Weights(module)
         survey = Survey(weights)
+        digests = caller.digests()
         try:
-            again, counts = caller.call(copied, survey)
+            again, counts = caller.call(copied, survey, digests)
             survey.ended([tensor for _, tensor in again])
         except Exception as error:  # noqa: BLE001 - the script's module, called twice
             yield {"refused": "a second call raised %s" % described(error)}
@@ -49,6 +53,8 @@ class Varied:
         if not same:
             yield {"refused": "a second call with the same inputs gave other bits"}
             return
+        if digests is not None:
+            yield {"variant": UNCHANGED, "digests": digests.rows()}
         trials = []
         for name, variant in wanted(self._asked, self._inputs):
             if isinstance(variant, str):
@@ -62,7 +68,7 @@ class Varied:
             for trial in trials:
                 trial.run(keeper)
         for trial in trials:
-            yield trial.row(result, digests=bool(self._asked.get("digests")))
+            yield trial.row(result)
 
     def _probe(self, trials: Sequence[Trial], caller: Caller, weights: Weights) -> None:
         """Where a variant keeps the batch's size, look at a smaller batch for where rows lie."""
@@ -84,22 +90,31 @@ class Varied:
 
 
 class Caller:
-    """Calls the module with changed inputs, under a trace."""
+    """Calls the module with changed inputs, under a trace; ``digests``: whether they are wanted."""
 
-    def __init__(self, guard: Guard, inputs: Inputs, run: Run) -> None:
+    def __init__(self, guard: Guard, inputs: Inputs, run: Run, *, digests: bool) -> None:
         self.guard = guard
+        with guard:
+            self.hasher = Hasher()
         self._inputs = inputs
         self._run = run
+        self._wanted = digests
+
+    def digests(self) -> Digests | None:
+        """What takes in the digests of one call; None where nobody wants them."""
+        return Digests(self.guard, self.hasher) if self._wanted else None
 
     def call(
-        self, change: Change, listener: Listener, seen: Seen | None = None
+        self, change: Change, listener: Listener, digests: Digests | None = None
     ) -> tuple[Named, Counts]:
         """The named outputs, and how often each op of each module was called."""
         with self.guard:
             args, kwargs = self._inputs.changed(change)
-        trace = Trace(self.guard, listener)
+        if digests is not None:
+            digests.beside(listener)
+        trace = Trace(self.guard, digests or listener)
         with trace:
-            result = self._run(seen or _nobody, args, kwargs)
+            result = self._run(digests.returned if digests else _nobody, args, kwargs)
         named = [(name, tensor.detach()) for name, tensor in outputs(result).tensors]
         return named, trace.counts
 
@@ -113,7 +128,7 @@ class Trial:
         self._caller = caller
         self._whole = whole
         self._counts = counts, counts
-        self._digests = _Digests(caller.guard)
+        self._digests = caller.digests()
         self._outputs: Named | None = None
         self.learn(None, 0)
 
@@ -127,9 +142,9 @@ class Trial:
         if self.reason:
             return
         self._judge.wanted = keeper.kept
-        seen = self._digests if self._outputs is None else None
+        digests = self._digests if self._outputs is None else None
         try:
-            found, counts = self._caller.call(self.variant.change, self._judge, seen)
+            found, counts = self._caller.call(self.variant.change, self._judge, digests)
         except Exception as error:  # noqa: BLE001 - a model need not take every input
             self.reason = "it raised %s" % described(error)
         else:
@@ -137,31 +152,60 @@ class Trial:
         finally:
             self._judge.wanted = {}
 
-    def row(self, result: Named, *, digests: bool) -> Row:
+    def row(self, result: Named) -> Row:
         """The variant's row of the answer."""
         head = {"property": self.variant.prompt, "variant": self.variant.label}
         if self.reason:
             return dict(head, not_tried=self.reason)
         self._judge.finish(*self._counts)
         with self._caller.guard:
-            equal, figures = self._end(result)
-        row = dict(head, equal=equal, metrics=figures, **self._calls())
-        return dict(row, digests=self._digests.rows()) if digests else row
+            placed = self._placed(result)
+            equal, figures = self._end(result, placed)
+            row = dict(head, equal=equal, metrics=figures, **self._calls(), **self._size(placed))
+        return row if self._digests is None else dict(row, digests=self._digests.rows())
 
-    def _end(self, result: Named) -> tuple[bool | None, Figures]:
-        """Whether outputs are equal where the inputs are; None where they cannot be matched."""
+    def _placed(self, result: Named) -> Sequence[Axes] | None:
+        """Where rows lie in each output; None where the outputs cannot be matched."""
         varied = self._outputs or ()
         if [name for name, _ in result] != [name for name, _ in varied]:
+            return None
+        found = []
+        for slot, (_, tensor) in enumerate(varied):
+            where = self._places.find(RESULT, OUT, slot, tensor.shape)
+            if where is None:
+                return None
+            found.append(where)
+        return found
+
+    def _end(self, result: Named, placed: Sequence[Axes] | None) -> tuple[bool | None, Figures]:
+        """Whether outputs are equal where the inputs are; None where they cannot be matched."""
+        if placed is None:
             return None, None
         measured, equal = [], True
-        for slot, ((_, one), (_, two)) in enumerate(zip(result, varied)):
-            where = self._places.find(RESULT, OUT, slot, two.shape)
-            if where is None:
-                return None, None
+        for (_, one), (_, two), where in zip(result, self._outputs or (), placed):
             if not matching(self.variant, one, two, where):
                 equal = False
                 measured.append(distance(self.variant, one, two, where))
         return equal, largest(measured)
+
+    def _size(self, placed: Sequence[Axes] | None) -> dict[str, Any]:
+        """The variant's size, and the digest of what it shares with other sizes."""
+        whole, size = self.variant.sizes
+        if whole == size:
+            return {"size": None, "shared": None}
+        certain = placed is not None and all(len(orders(where)) == 1 for where in placed)
+        return {"size": size, "shared": self._shared(placed or ()) if certain else None}
+
+    def _shared(self, placed: Sequence[Axes]) -> str:
+        hasher, part = self._caller.hasher, self.variant.shared
+        parts = [
+            take(tensor, where, part, True)
+            for (_, tensor), where in zip(self._outputs or (), placed)
+        ]
+        raw = [hasher.submit(tensor) for tensor in parts]
+        hasher.fetch()
+        found = [final(r, dtype_name(t.dtype), t.shape) for r, t in zip(raw, parts)]
+        return _spelled(combine(found))
 
     def _calls(self) -> dict[str, Any]:
         """How many calls came out in which way, and those that break the property, by place."""
@@ -178,31 +222,45 @@ class Trial:
         return {"calls": counts, "breaks": list(breaks.values())}
 
 
-class _Digests:
-    """Digests of what each module of a call returned, in order: rows [path, [digest, ...]]."""
+class Digests(Listener):
+    """Digests of what the modules and ops of one call gave, in the order in which they ended."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, hasher: Hasher) -> None:
         self._guard = guard
-        self._hasher = Hasher()
-        self._found: list[tuple[str, list[tuple[Raw, str, tuple[int, ...]]]]] = []
+        self._hasher = hasher
+        self._other = Listener()
+        self._found: list[tuple[str, str, list[tuple[Raw, str, tuple[int, ...]]]]] = []
 
-    def __call__(self, path: str, result: object) -> None:
+    def beside(self, other: Listener) -> None:
+        """Let another listener hear of the ops, too."""
+        self._other = other
+        self.wanted = other.wanted
+
+    def returned(self, path: str, result: object) -> None:
         """Take in what a module returned."""
         with self._guard:
-            self._found.append((path, [
-                (self._hasher.submit(tensor), dtype_name(tensor.dtype), tuple(tensor.shape))
-                for _, tensor in outputs(result).tensors
-                if has_plain_memory(tensor)
-            ]))  # fmt: skip
+            tensors = [tensor for _, tensor in outputs(result).tensors]
+            self._take(path, "", filter(has_plain_memory, tensors))
+
+    def computed(self, key: Key, tensors: Tensors) -> None:
+        """Take in what an op computed."""
+        self._take(key.module, key.op, tensors.outputs)
+        self._other.computed(key, tensors)
+
+    def _take(self, path: str, op: str, tensors: Iterable[torch.Tensor]) -> None:
+        raw = [(self._hasher.submit(t), dtype_name(t.dtype), tuple(t.shape)) for t in tensors]
+        self._found.append((path, op, raw))
 
     def rows(self) -> list[Any]:
-        """What was found, as plain data."""
-        self._hasher.fetch()
-        return [[path, ["%016x" % (final(*one) & _64) for one in many]]
-                for path, many in self._found]  # fmt: skip
+        """Rows [path, op or "", [digest, ...]], as plain data."""
+        with self._guard:
+            self._hasher.fetch()
+        return [[path, op, [_spelled(final(*one)) for one in many]]
+                for path, op, many in self._found]  # fmt: skip
 
 
-_64 = (1 << 64) - 1
+def _spelled(digest: int) -> str:
+    return "%016x" % (digest & ((1 << 64) - 1))
 
 
 def _nobody(_path: str, _result: object) -> None:

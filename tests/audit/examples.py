@@ -43,6 +43,8 @@ def trial(
     variant: str = "rows 0:1 of 8",
     breaks: tuple[Break, ...] = (),
     reason: str | None = None,
+    size: int | None = None,
+    shared: str | None = None,
 ) -> Trial:
     return Trial(
         property=prompt,
@@ -55,6 +57,9 @@ def trial(
         metrics=metrics(1e-6) if state == "differs" else None,
         calls={"equal": 3, "other ops ran": 1},
         breaks=breaks,
+        size=size,
+        whole_size=8 if size else None,
+        shared=shared,
     )
 
 
@@ -73,8 +78,10 @@ def audit(*trials: Trial, promised: tuple[Property, ...] = ()) -> Audit:
 
 def full() -> Audit:
     return audit(
-        trial("batch", "differs", breaks=(broken(),)),
-        trial("batch", "equal", variant="rows 0:4 of 8"),
+        trial("batch", "differs", breaks=(broken(),), size=1, shared="a"),
+        trial("batch", "differs", breaks=(broken(),), size=2, shared="b", variant="rows 0:2 of 8"),
+        trial("batch", "differs", breaks=(broken(),), size=3, shared="b", variant="rows 0:3 of 8"),
+        trial("batch", "equal", variant="rows 0:4 of 8", size=4),
         trial("position", "equal", variant="rows moved by 1 of 8"),
         trial("padding", "not_tried", variant="", reason="no input is a mask"),
         trial("threads", "differs", breaks=(broken("aten.mm.default", "<b>|x\x1b[2J"),)),

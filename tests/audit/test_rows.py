@@ -53,6 +53,17 @@ def test_rows_become_trials(row: dict[str, object], state: str, tmp_path: Path) 
     assert trial.reason == row.get("not_tried")
 
 
+def test_the_scripts_own_size_is_that_of_the_dimension_a_property_is_about(tmp_path: Path) -> None:
+    rows = [
+        {"property": name, "variant": "v", "equal": True, "size": 2, "shared": "d"}
+        for name in ("batch", "padding")
+    ]
+    found = read_answers(write(tmp_path / "v", *rows))
+    assert [(one.size, one.whole_size, one.shared) for one in found.trials] == [
+        (2, 8, "d"), (2, 5, "d"),
+    ]  # fmt: skip
+
+
 def test_steps_are_all_that_were_chosen(tmp_path: Path) -> None:
     found = read_answers(write(tmp_path / "v", {"step": 7}, {}, {"refused": "why"}))
     assert found.steps == (3, 7)

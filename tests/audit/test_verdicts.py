@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forkpoint.audit import PROPERTIES, judge, op_rows
+from forkpoint.audit import PROPERTIES, SizeClasses, SizeCount, judge, op_rows
 from tests.audit.examples import audit, broken, trial
 
 STATES = ("equal", "differs", "unmatched", "not_tried")
@@ -63,3 +63,46 @@ def test_ops_count_trials_by_property() -> None:
     ]
     assert rows[0].modules == ("pooler.dense", "second")
     assert (rows[0].max_abs, rows[0].max_ulp) == (2e-7, 3)
+
+
+def test_sizes_that_give_one_result_are_one_class() -> None:
+    trials = [
+        trial("batch", state, size=size, shared=shared, step=step)
+        for step in (0, 3)
+        for size, state, shared in (
+            (1, "differs", "a"), (2, "differs", "b"), (3, "differs", "b"), (4, "equal", "c"),
+        )
+    ]  # fmt: skip
+    trials.append(trial("batch", "equal", size=4, shared="c", step=5))
+    (batch, *_) = judge(trials, asked=PROPERTIES, promised=())
+    assert batch.classes == (
+        SizeClasses(classes=((1,), (2, 3), (4, 8)), steps=(0, 3)),
+        SizeClasses(classes=((4, 8),), steps=(5,)),
+    )
+    assert batch.sizes[0] == SizeCount(size=1, tried=2, differing=2)
+    assert batch.sizes[-1] == SizeCount(size=4, tried=3, differing=0)
+
+
+def test_what_shares_its_first_row_with_the_scripts_own_call_and_differs_is_another_class() -> None:
+    trials = [
+        trial("batch", "equal", size=4, shared="a"),
+        trial("batch", "differs", size=2, shared="a"),
+    ]
+    assert judge(trials, asked=PROPERTIES, promised=())[0].classes[0].classes == ((2,), (4, 8))
+
+
+def test_where_a_result_is_not_known_no_classes_are_claimed() -> None:
+    trials = [trial("batch", "differs", size=1), trial("batch", "differs", size=2, shared="a")]
+    (batch, *_) = judge(trials, asked=PROPERTIES, promised=())
+    assert batch.classes == ()
+    assert [row.differing for row in batch.sizes] == [1, 1]
+
+
+@given(st.lists(st.tuples(st.integers(1, 7), st.sampled_from(STATES), st.sampled_from("abc"))))
+def test_each_size_is_in_one_class(many) -> None:
+    unique = {size: (state, shared) for size, state, shared in many}
+    trials = [trial("batch", s, size=n, shared=d) for n, (s, d) in unique.items()]
+    (batch, *_) = judge(trials, asked=PROPERTIES, promised=())
+    told = [size for one in batch.classes for sizes in one.classes for size in sizes]
+    tried = [n for n, (state, _) in unique.items() if state in ("equal", "differs")]
+    assert sorted(told) == sorted([*tried, 8] if tried else [])

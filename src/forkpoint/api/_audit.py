@@ -215,7 +215,8 @@ class _Work:
                 f"modules were called again (first in step {changed[0]}), or does not repeat "
                 "itself: trust nothing else here."
             )
-        return f"The script itself got the same bits in all {steps} steps, audited or not."
+        same = "its one step" if steps == 1 else f"all {steps} steps"
+        return f"The script itself got the same bits in {same}, audited or not."
 
     def _run(
         self,
@@ -245,6 +246,6 @@ class _Work:
 
     def _coverage(self, total: int, steps: Sequence[int]) -> list[str]:
         return [
-            f"{len(steps)} of {total} steps were audited"
+            f"{len(steps)} of {total} {'step was' if total == 1 else 'steps were'} audited"
             + (" (one of each input shape)." if self.runner.options.steps is None else ".")
         ]

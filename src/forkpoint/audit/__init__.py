@@ -10,22 +10,28 @@ from forkpoint.audit.model import (
     Property,
     PropertyResult,
     Refusal,
+    SizeClasses,
+    SizeCount,
     Trial,
     TrialState,
 )
-from forkpoint.audit.rows import Answers, Varied, read_answers, read_digests
+from forkpoint.audit.rows import UNCHANGED, Answers, Given, Varied, read_answers, read_digests
 from forkpoint.audit.verdicts import judge, op_rows
 
 __all__ = [
     "PROPERTIES",
     "SCHEMA",
+    "UNCHANGED",
     "Answers",
     "Audit",
     "Break",
+    "Given",
     "OpRow",
     "Property",
     "PropertyResult",
     "Refusal",
+    "SizeClasses",
+    "SizeCount",
     "Trial",
     "TrialState",
     "Varied",

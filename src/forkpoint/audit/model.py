@@ -41,6 +41,8 @@ class Trial:
     ``state``: the module's outputs are ``equal`` or ``differs`` where its inputs are equal; they
     could not be matched row by row (``unmatched``); or it was ``not_tried``, for ``reason``.
     ``calls`` counts op calls by what became of them. ``breaks`` are in the order of the run.
+    ``size`` is the number of rows (``batch``) or the length (``padding``) tried, ``whole_size``
+    that of the script's own call; ``shared`` a digest of what outputs of all sizes hold.
     """
 
     property: Property
@@ -53,6 +55,29 @@ class Trial:
     metrics: Metrics | None = None
     calls: dict[str, int] = field(default_factory=dict)
     breaks: tuple[Break, ...] = ()
+    size: int | None = None
+    whole_size: int | None = None
+    shared: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeCount:
+    """A number of rows, or a length: the steps it was tried in, and those that differ there."""
+
+    size: int
+    tried: int
+    differing: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeClasses:
+    """Sizes at which a sample has one result, another one at those of the next class, and so on.
+
+    ``steps`` are all with these classes; the size of the script's own call is among them.
+    """
+
+    classes: tuple[tuple[int, ...], ...]
+    steps: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +95,7 @@ class PropertyResult:
 
     ``first`` is the op that breaks it first in most of the trials that fail, ``first_in`` the
     number of those trials; null where no op was seen to break it. ``largest`` is the difference
-    of the module's outputs.
+    of the module's outputs. ``sizes`` and ``classes`` are of ``batch`` and ``padding`` only.
     """
 
     property: Property
@@ -82,6 +107,8 @@ class PropertyResult:
     first: Break | None = None
     first_in: int = 0
     largest: Metrics | None = None
+    sizes: tuple[SizeCount, ...] = ()
+    classes: tuple[SizeClasses, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,11 @@ from forkpoint.errors import WorkerFailed
 from forkpoint.model import Metrics, StepInput
 
 MAX_BYTES = 256 * 1024 * 1024
+UNCHANGED = "unchanged"
+"""The variant that is none: the step's own inputs again."""
+
+Given = tuple[str, str, tuple[str, ...]]
+"""What a module (no op) or an op in it gave: (module path, op, digests)."""
 
 
 class _Input(msgspec.Struct, frozen=True):
@@ -33,7 +38,9 @@ class _Row(msgspec.Struct, frozen=True):
     metrics: Metrics | None = None
     calls: dict[str, int] = {}
     breaks: tuple[Break, ...] = ()
-    digests: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    size: int | None = None
+    shared: str | None = None
+    digests: tuple[Given, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,7 @@ def read_answers(path: Path) -> Answers:
 
 @dataclass(frozen=True, slots=True)
 class Varied:
-    """What the modules of one step returned in one variant: (path, digests), in their order.
+    """What modules returned and ops computed in one variant of one step, in their order.
 
     ``reason`` says why there is nothing; ``inputs`` are names of the step's tensors.
     """
@@ -66,18 +73,18 @@ class Varied:
     step: int
     variant: str
     inputs: tuple[str, ...]
-    modules: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    given: tuple[Given, ...] = ()
     reason: str | None = None
 
 
 def read_digests(path: Path) -> tuple[Varied, ...]:
-    """What modules returned, where digests were asked for. Raises `WorkerFailed` for rubbish."""
+    """What was given, where digests were asked for. Raises `WorkerFailed` for rubbish."""
     return tuple(
         Varied(
             step=row.step,
             variant=row.variant,
             inputs=tuple(one.name for one in row.inputs),
-            modules=row.digests,
+            given=row.digests,
             reason=row.refused or row.not_tried,
         )
         for row in _read(path)
@@ -100,7 +107,16 @@ def _trial(row: _Row, prompt: Property) -> Trial:
         metrics=row.metrics,
         calls=row.calls,
         breaks=row.breaks,
+        size=row.size,
+        whole_size=None if row.size is None else _whole_size(row, prompt),
+        shared=row.shared,
     )
+
+
+def _whole_size(row: _Row, prompt: Property) -> int | None:
+    """The size of the script's own call in the dimension that the property is about."""
+    dim = 1 if prompt == "padding" else 0
+    return max((one.shape[dim] for one in row.inputs if len(one.shape) > dim), default=None)
 
 
 def _state(row: _Row) -> TrialState:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from forkpoint.audit.model import PROPERTIES, Break, OpRow, Property, PropertyResult, Trial
+from forkpoint.audit.model import (
+    PROPERTIES,
+    Break,
+    OpRow,
+    Property,
+    PropertyResult,
+    SizeClasses,
+    SizeCount,
+    Trial,
+)
 
 
 def judge(
@@ -45,7 +54,52 @@ def _result(name: Property, trials: Sequence[Trial], promised: bool) -> Property
         first=first,
         first_in=times,
         largest=max(measured, key=lambda one: one.max_abs, default=None),
+        sizes=_sizes(tried),
+        classes=_classes(tried),
     )
+
+
+def _sizes(tried: Sequence[Trial]) -> tuple[SizeCount, ...]:
+    many = Counter(trial.size for trial in tried if trial.size is not None)
+    differing = Counter(trial.size for trial in tried if trial.state == "differs")
+    return tuple(
+        SizeCount(size=size, tried=many[size], differing=differing[size]) for size in sorted(many)
+    )
+
+
+def _classes(tried: Sequence[Trial]) -> tuple[SizeClasses, ...]:
+    """The classes of each step, steps with the same ones together; the most frequent first."""
+    by_step: dict[int, list[Trial]] = {}
+    for trial in tried:
+        by_step.setdefault(trial.step, []).append(trial)
+    found: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+    for step, trials in by_step.items():
+        classes = _step_classes(trials)
+        if classes:
+            found.setdefault(classes, []).append(step)
+    ordered = sorted(found.items(), key=lambda item: (-len(item[1]), item[1]))
+    return tuple(SizeClasses(classes=one, steps=tuple(steps)) for one, steps in ordered)
+
+
+def _step_classes(trials: Sequence[Trial]) -> tuple[tuple[int, ...], ...]:
+    """The sizes of one step by result; empty where a result is not known.
+
+    Trials that are equal to the script's own call are of its class. The others are told apart
+    by what they share, which is less than all that they hold: one row of a batch.
+    """
+    own: set[int] = set()
+    others: dict[str, set[int]] = {}
+    for trial in trials:
+        if trial.size is None or trial.whole_size is None:
+            return ()
+        own.add(trial.whole_size)
+        if trial.state == "equal":
+            own.add(trial.size)
+        elif trial.shared is None:
+            return ()
+        else:
+            others.setdefault(trial.shared, set()).add(trial.size)
+    return tuple(sorted(tuple(sorted(sizes)) for sizes in (own, *others.values())))
 
 
 def _reason(trials: Sequence[Trial]) -> str:

@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from forkpoint.audit import SCHEMA, Audit, Break, PropertyResult
+from forkpoint.audit import SCHEMA, Audit, Break, PropertyResult, SizeClasses
 from forkpoint.errors import UsageError
 from forkpoint.report import words
 from forkpoint.report.markdown import escape, markdown_table
@@ -31,6 +31,8 @@ PROPERTY_COLUMNS = (
 _VERDICTS = {"holds": "holds", "fails": "fails", "not_tried": "not tried"}
 _STYLES = {"holds": "bold green", "fails": "bold red", "not_tried": "bold yellow"}
 _JUDGED = ("equal", "breaks", "carries")
+_SIZES = {"batch": "batch sizes", "padding": "lengths"}
+_MOST_CLASSES = 3
 
 
 def audit_to_json(found: Audit) -> bytes:
@@ -96,12 +98,43 @@ def break_text(one: Break) -> str:
     return f"{place}, {words.shapes(whole)} against {words.shapes(varied)}"
 
 
+def size_lines(one: PropertyResult) -> list[str]:
+    """At which sizes a property fails; and which of them give a sample the same result."""
+    failing = [row for row in one.sizes if row.differing]
+    if not failing:
+        return []
+    holding = words.ranges(row.size for row in one.sizes if not row.differing)
+    if all(row.tried == 1 for row in one.sizes):
+        sizes = words.ranges(row.size for row in failing)
+    else:
+        sizes = ", ".join(
+            f"{row.size} (in {row.differing} of {words.counted(row.tried, 'step')})"
+            for row in failing
+        )
+    line = f"differs at {_SIZES[one.property]} {sizes}"
+    lines = [line + (f", not at {holding}" if holding else "")]
+    lines += [_classes_line(one.property, many) for many in one.classes[:_MOST_CLASSES]]
+    left = sum(len(many.steps) for many in one.classes[_MOST_CLASSES:])
+    return lines + [f"otherwise in {words.counted(left, 'more step')}"] * bool(left)
+
+
+def _classes_line(name: str, many: SizeClasses) -> str:
+    classes = " | ".join(words.ranges(sizes) for sizes in many.classes)
+    steps = "step" if len(many.steps) == 1 else "steps"
+    return f"equal bits within {_SIZES[name]} {classes} ({steps} {words.ranges(many.steps)})"
+
+
 def _difference(one: PropertyResult) -> str:
     if one.largest is None:
         return "-"
     ulps = one.largest.max_ulp
     size = f"max abs {words.number(one.largest.max_abs)}"
     return size if ulps is None else f"{size}, {words.ulp(ulps)} ULP"
+
+
+def sizes_told(found: Audit) -> list[tuple[str, str]]:
+    """(property, line) of all `size_lines`."""
+    return [(one.property, line) for one in found.properties for line in size_lines(one)]
 
 
 def op_columns(found: Audit) -> tuple[str, ...]:
@@ -175,7 +208,7 @@ def _render_property(one: PropertyResult, cells: Sequence[str], console: Console
     equal = f"equal in {equal}" if one.tried else ""
     promised = " (promised)" if one.promised else ""
     console.print(Text.assemble(name, (verdict, _STYLES[one.verdict]), equal, promised))
-    for detail in cells[3:]:
+    for detail in (*cells[3:], *size_lines(one)):
         if detail != "-":
             console.print(Text(words.plain(f"    {detail}"), style="dim"), soft_wrap=True)
 
@@ -193,6 +226,7 @@ def audit_to_markdown(found: Audit) -> str:
         f"### forkpoint audit: {escape(audit_headline(found))}",
         escape(f"{found.environment} {found.spec}"),
         markdown_table("Properties", PROPERTY_COLUMNS, property_rows(found)),
+        "\n".join(f"- {escape(f'{name}: {line}')}" for name, line in sizes_told(found)),
         markdown_table("Ops that break a property", op_columns(found), op_cells(found)),
         "\n".join(f"- {escape(note)}" for note in audit_notes(found)),
     )

@@ -14,6 +14,7 @@ from forkpoint.report.audit import (
     op_cells,
     op_columns,
     property_rows,
+    sizes_told,
 )
 from forkpoint.report.page import render_page, write_page
 
@@ -37,6 +38,7 @@ def to_audit_page(found: Audit) -> str:
         headline=audit_headline(found),
         property_columns=PROPERTY_COLUMNS,
         properties=list(zip(found.properties, property_rows(found), strict=True)),
+        sizes=sizes_told(found),
         op_columns=op_columns(found),
         ops=op_cells(found),
         trials=[_trial(trial) for trial in found.trials],

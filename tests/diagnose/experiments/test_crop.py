@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from forkpoint import Options, compare
-from forkpoint.audit import Varied
+from forkpoint.audit import UNCHANGED, Varied
 from forkpoint.diagnose.experiments.crop import (
     Agreement,
     Cut,
     agreements,
     choose,
+    controlled,
     outcome,
     parse_crop,
 )
@@ -55,22 +56,51 @@ def test_no_varying_dimension_is_no_crop_unless_asked_for() -> None:
 
 
 def varied(step: int, variant: str, *digests: str, reason: str | None = None) -> Varied:
-    modules = tuple((f"m{i}", (digest,)) for i, digest in enumerate(digests))
-    return Varied(step=step, variant=variant, inputs=("x",), modules=modules, reason=reason)
+    """Modules m0, m1, ...; a digest that begins with an op's name is that op's."""
+    given = tuple(
+        (f"m{i}", digest.rpartition(":")[0], (digest.rpartition(":")[2],))
+        for i, digest in enumerate(digests)
+    )
+    return Varied(step=step, variant=variant, inputs=("x",), given=given, reason=reason)
 
 
 def test_sides_are_matched_by_step_and_variant() -> None:
     baseline = varied(0, "a", "1", "2"), varied(0, "b", "1"), varied(1, "a", "1")
     candidate = varied(1, "a", "1", "2"), varied(0, "a", "1", "3")
     assert list(agreements(baseline, candidate)) == [
-        Agreement(0, "a", 2, "m1"),
-        Agreement(0, "b", 1, None, "it was not tried in both"),
-        Agreement(1, "a", 1, None, "other modules ran"),
+        Agreement(0, "a", 2, 0, "m1"),
+        Agreement(0, "b", 0, 0, None, "it was not tried in both"),
+        Agreement(1, "a", 0, 0, None, "other modules ran"),
     ]
 
 
-AGREES, DIFFERS = Agreement(0, "a", 1, None), Agreement(0, "b", 1, "m0")
-UNTRIED = Agreement(1, "a", 0, None, "why")
+def test_ops_are_compared_and_where_other_ops_ran_modules_alone() -> None:
+    one, two = varied(0, "a", "mm:1", "2"), varied(0, "a", "mm:9", "2")
+    assert list(agreements([one], [two])) == [Agreement(0, "a", 1, 1, "mm in m0")]
+    other = varied(0, "a", "bmm:1", "2")
+    assert list(agreements([one], [other])) == [Agreement(0, "a", 1, 0, None)]
+
+
+AGREES, DIFFERS = Agreement(0, "a", 1, 1, None), Agreement(0, "b", 1, 1, "m0")
+UNTRIED = Agreement(1, "a", 0, 0, None, "why")
+CONTROL = replace(DIFFERS, variant=UNCHANGED)
+
+
+def test_a_step_that_differs_with_its_own_inputs_is_told_of() -> None:
+    assert controlled([CONTROL, AGREES, DIFFERS]) == [AGREES, DIFFERS]
+
+
+def test_a_step_that_agrees_with_its_own_inputs_shows_nothing() -> None:
+    (found,) = controlled([replace(AGREES, variant=UNCHANGED), AGREES])
+    assert found.reason == "with its own inputs it agrees, too"
+    (found,) = controlled([AGREES])
+    assert found.reason is not None
+
+
+def test_a_step_of_which_nothing_else_was_made_is_not_forgotten() -> None:
+    found = controlled([CONTROL, AGREES, replace(CONTROL, step=4)])
+    assert [one.step for one in found] == [0, 4]
+    assert outcome(found) is Outcome.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(
@@ -127,9 +157,10 @@ def test_a_difference_by_length_goes_with_the_length(
     comparison = compare(workload, sides, options=options)
     experiment = next(one for one in comparison.experiments if one.name == "crop")
     assert experiment.outcome is expected
-    agree = "all 3 module calls agree" in experiment.evidence
+    agree = "all 3 module calls and" in experiment.evidence
     assert agree == (planted == "length")
-    assert ("first in second" in experiment.evidence) == (planted == "value")
+    assert "with their own inputs the steps differ again" in experiment.evidence
+    assert ("first in aten.add.Tensor in second" in experiment.evidence) == (planted == "value")
 
 
 @pytest.mark.parametrize(("text", "parsed"), [("dim=1:70", (1, 0, 70)), ("dim=0:2:9", (0, 2, 9))])

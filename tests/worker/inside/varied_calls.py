@@ -236,9 +236,56 @@ def test_crops_give_digests_of_every_module(tmp):
     asked = {"crop": [[1, 0, 4]], "digests": True}
     one, _ = varied(tmp, net, call(x), **asked)
     two, _ = varied(tmp, net, call(torch.cat((x[:, :4], torch.randn(3, 4)), 1)), name="b", **asked)
-    assert [path for path, _ in one[0]["digests"]] == ["0", "1", ""]
-    assert one[0]["digests"] == two[0]["digests"]
-    assert one[0]["equal"] is True
+    assert [row["variant"] for row in one] == ["unchanged", "dimension 1 cropped to 0:4"]
+    ops = [
+        ["0", "aten.tanh.default"],
+        ["0", ""],
+        ["1", "aten.sigmoid.default"],
+        ["1", ""],
+        ["", ""],
+    ]
+    assert all([given[:2] for given in row["digests"]] == ops for row in one)
+    assert one[1]["digests"] == two[1]["digests"]
+    assert one[0]["digests"] != two[0]["digests"]
+    assert one[1]["equal"] is True
+
+
+def test_one_crop_that_does_not_fit_leaves_the_others(tmp):
+    asked = {"crop": [[1, 0, 8], [1, 0, 9], [1, 0, 3]]}
+    rows, _ = varied(tmp, torch.nn.Tanh(), call(torch.randn(3, 8)), **asked)
+    assert [row.get("variant") for row in rows] == [None, None, "dimension 1 cropped to 0:3"]
+    assert "0:8 already" in rows[0]["not_tried"]
+    assert "no part" in rows[1]["not_tried"]
+
+
+class ByRange(torch.nn.Module):
+    """Has one result for a batch of 1, one for 2 and 3, and one for more."""
+
+    def forward(self, x):
+        rows = x.shape[0]
+        return x + (0 if rows == 1 else 1 if rows < 4 else 2)
+
+
+def test_sizes_with_one_result_share_it(tmp):
+    rows, _ = varied(tmp, ByRange(), call(torch.randn(6, 3)), batch=[1, 2, 3, 4, 5])
+    assert [row["size"] for row in rows] == [1, 2, 3, 4, 5]
+    assert [row["equal"] for row in rows] == [False, False, False, True, True]
+    one, two, three, four, five = (row["shared"] for row in rows)
+    assert two == three and four == five
+    assert len({one, two, four}) == 3
+
+
+def test_lengths_share_the_places_that_were_there(tmp):
+    ids, mask = torch.randint(1, 10, (3, 5)), torch.ones(3, 5, dtype=torch.int64)
+    rows, _ = varied(tmp, Masked(), call(ids, mask=mask), padding=[6, 9])
+    assert rows[0]["shared"] == rows[1]["shared"] is not None
+    rows, _ = varied(tmp, Masked(careless=True), call(ids, mask=mask), padding=[6, 9], name="two")
+    assert rows[0]["shared"] != rows[1]["shared"]
+
+
+def test_another_order_has_no_size(tmp):
+    rows, _ = varied(tmp, torch.nn.Tanh(), call(torch.randn(4, 3)), position=True)
+    assert {(row["size"], row["shared"]) for row in rows} == {(None, None)}
 
 
 def test_one_step_of_each_input_shape_within_the_limit(tmp):

@@ -2,7 +2,8 @@
 
 The script runs again in both environments, unmodified. After a step that differs, its module is
 called once more with inputs cropped (or padded) in that dimension, and what every module returns
-then is compared across the environments: the article's ``[:, :70]``, without an edit.
+and every op computes then is compared across the environments: the article's ``[:, :70]``,
+without an edit. A call with the step's own inputs is the control: there they have to differ.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from forkpoint.audit import Varied, read_digests
+from forkpoint.audit import UNCHANGED, Given, Varied, read_digests
 from forkpoint.compare import DIFFERING
 from forkpoint.diagnose.bench import Bench, Case
 from forkpoint.diagnose.experiments.findings import Findings
@@ -39,11 +40,16 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """One variant of one step in both environments; ``first`` is where modules first differ."""
+    """One variant of one step in both environments.
+
+    ``modules`` and ``ops`` count the calls, ``first`` is the first that differs; ``reason`` says
+    why nothing was compared.
+    """
 
     step: int
     variant: str
     modules: int
+    ops: int
     first: str | None
     reason: str | None = None
 
@@ -65,7 +71,7 @@ def crop(case: Case) -> Findings:
         if isinstance(rows, str):
             return _finding(hypothesis, Outcome.INCONCLUSIVE, rows)
         sides.append(rows)
-    found = list(agreements(*sides))
+    found = controlled(list(agreements(*sides)))
     return _finding(hypothesis, outcome(found), _evidence(found, cut, sides[0]))
 
 
@@ -175,12 +181,47 @@ def agreements(baseline: Sequence[Varied], candidate: Sequence[Varied]) -> Itera
     for one in baseline:
         other = others.get((one.step, one.variant))
         reason = one.reason or ("it was not tried in both" if other is None else other.reason)
-        pairs = () if other is None else zip(one.modules, other.modules, strict=False)
-        unequal = (a[0] or "the model itself" for a, b in pairs if a != b)
-        same_length = other is not None and len(one.modules) == len(other.modules)
-        if reason is None and not same_length:
+        pairs = _pairs(one, other) if other is not None and reason is None else []
+        if reason is None and not pairs:
             reason = "other modules ran"
-        yield Agreement(one.step, one.variant, len(one.modules), next(unequal, None), reason)
+        ops = sum(1 for given, _ in pairs if given[1])
+        first = next((_place(a) for a, b in pairs if a != b), None)
+        yield Agreement(one.step, one.variant, len(pairs) - ops, ops, first, reason)
+
+
+def _pairs(one: Varied, other: Varied) -> list[tuple[Given, Given]]:
+    """Calls of both sides; of modules alone where other ops ran, none where other modules did."""
+    modules = tuple([given for given in side.given if not given[1]] for side in (one, other))
+    for sides in ((one.given, other.given), modules):
+        if [given[:2] for given in sides[0]] == [given[:2] for given in sides[1]]:
+            return list(zip(*sides, strict=True))
+    return []
+
+
+def _place(given: Given) -> str:
+    path, op, _ = given
+    module = path or "the model itself"
+    return f"{op} in {module}" if op else module
+
+
+def controlled(found: Sequence[Agreement]) -> list[Agreement]:
+    """The variants, without a result where their step does not differ with its own inputs."""
+    controls = {one.step: one for one in found if one.variant == UNCHANGED}
+    tried = [one for one in found if one.variant != UNCHANGED]
+    steps = {one.step for one in tried}
+    alone = [one for step, one in controls.items() if step not in steps]
+    return [
+        *(_under(one, controls.get(one.step)) for one in tried),
+        *(replace(one, reason="no other size could be made") for one in alone),
+    ]
+
+
+def _under(one: Agreement, control: Agreement | None) -> Agreement:
+    if one.reason is not None or (control is not None and control.first is not None):
+        return one
+    why = control.reason if control is not None else "it is missing"
+    why = f"the control says nothing: {why}" if why else "with its own inputs it agrees, too"
+    return replace(one, reason=why)
 
 
 def outcome(found: Sequence[Agreement]) -> Outcome:
@@ -200,6 +241,8 @@ def _evidence(found: Sequence[Agreement], cut: Cut, rows: Sequence[Varied]) -> s
     names = rows[0].inputs if rows else ()
     if len(names) > 1:
         parts.append(f"the inputs {', '.join(names)} were cropped together")
+    if any(one.reason is None for one in found):
+        parts.append("with their own inputs the steps differ again, as they should")
     if cut.crops:
         parts.append("a crop takes values away as well as size")
     return "; ".join(parts) or "no step could be called again"
@@ -209,8 +252,10 @@ def _words(one: Agreement) -> str:
     what = f"step {one.step}{', ' + one.variant if one.variant else ''}"
     if one.reason is not None:
         return f"{what}: not tried, {one.reason}"
+    if one.first is None and not one.ops:
+        return f"{what}: all {one.modules} module calls agree (other ops ran)"
     if one.first is None:
-        return f"{what}: all {one.modules} module calls agree"
+        return f"{what}: all {one.modules} module calls and {one.ops} op calls agree"
     return f"{what}: they differ, first in {one.first}"
 
 
@@ -221,6 +266,6 @@ def _finding(hypothesis: str, ended: Outcome, evidence: str) -> Findings:
         outcome=ended,
         evidence=evidence,
         did="ran the script again in both environments and called the modules of differing steps "
-        "once more with cropped or padded inputs",
+        "once more, unchanged as a control and with cropped or padded inputs",
     )
     return Findings(experiment=experiment)
