@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,8 @@ class Printed:
     """A subject: what the package prints, in a process of its own."""
 
     title = "tinyop"
+    name = "tinyop"
+    keeps = False
 
     def __init__(self) -> None:
         self.measured: list[str] = []
@@ -70,10 +73,10 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Callable[[], Bench]:
-    def make() -> Bench:
-        base = EnvironmentSpec(name="base")
-        return Bench(package="tinyop", base=base, root=tmp_path / "cache", torch_backend="index")
+def bench(tmp_path: Path) -> Callable[..., Bench]:
+    def make(**more: Any) -> Bench:
+        fields = {"root": tmp_path / "cache", "base": EnvironmentSpec(name="base"), **more}
+        return Bench(package="tinyop", torch_backend="index", **fields)
 
     return make
 
