@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -45,6 +46,7 @@ class Printed:
         done = process.run(
             [str(environment.python), "-I", "-c", "import tinyop; print(tinyop.VALUE)"],
             logs=control,
+            env={**os.environ, **environment.variables},
         )
         if done.returncode:
             raise ScriptFailed(f"{environment.name}: {done.tail(1)}")

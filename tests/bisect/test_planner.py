@@ -33,7 +33,9 @@ class Table:
         *,
         known: frozenset[str] = frozenset(),
         recorded: tuple[str, str] | None = None,
+        confirmed: bool = False,
     ) -> None:
+        self._confirmed = confirmed
         self.survey = Survey(subject=Printed(), releases=())
         self.bench = SimpleNamespace(package="torch", builds=0)
         self.looked: list[str] = []
@@ -57,7 +59,11 @@ class Table:
             return Column(tried=tried, answers=(), sizes=())
         return self._answer(replace(tried, cached=str(release) in self._known), bits)
 
-    def distrust(self) -> None:
+    def is_confirmed(self, release: Release) -> bool:
+        return self._confirmed
+
+    def distrust(self, release: Release) -> None:
+        assert self._is_recorded(release)
         self._recorded = None
 
     def sized(self, old: object, new: tuple[Release, Column]) -> Column:
@@ -101,6 +107,22 @@ def test_what_the_capsule_recorded_saves_a_build() -> None:
     assert found.builds == 3
     assert [one.version for one in found.steps if one.source == "recorded"] == ["2.9.1"]
     assert "2.9.1 was not run" in found.notes[1]
+
+
+def test_bits_that_only_a_script_gave_are_run_before_they_count() -> None:
+    bits = turning(TORCH, "2.10.0")
+    table = Table(bits, recorded=("2.9.1", "only in the script"))
+    found = search(table, TORCH)
+    assert (found.last_good, found.first_bad) == ("2.9.1", "2.10.0")
+    assert "2.9.1" in table.looked
+
+
+def test_bits_that_a_replay_confirmed_are_not_run_again() -> None:
+    table = Table(turning(TORCH, "2.10.0"), recorded=("2.10.0", "new"), confirmed=True)
+    found = search(table, TORCH)
+    assert (found.last_good, found.first_bad) == ("2.9.1", "2.10.0")
+    assert "2.10.0" not in table.looked
+    assert found.builds == 3
 
 
 @pytest.mark.parametrize("first_bad", TORCH[1:])

@@ -166,19 +166,23 @@ def _survey(
 
 def _recorded(
     subject: Subject, package: str, over: Range, bench: Bench, observer: Observer
-) -> Recorded | None:
+) -> tuple[Recorded, ...]:
     """What the capsules themselves recorded, where a build on this machine would give that."""
     if package != "torch" or any(over.axes) or not isinstance(subject, Calls):
-        return None
-    found = recorded(subject)
-    if found is None or bench.root is None:
-        return None
+        return ()
+    assert bench.root is not None
     cpu = first_choice(bench.root, over.torch_backend) == CPU
-    obstacle = found.obstacle(python=series(over.python), cpu_builds=cpu)
-    if obstacle is not None:
-        observer.note(f"The capsule's own bits do not count here: it was recorded {obstacle}.")
-        return None
-    return found
+    counting = []
+    for found in recorded(subject):
+        obstacle = found.obstacle(python=series(over.python), cpu_builds=cpu)
+        if obstacle is None:
+            counting.append(found)
+            continue
+        observer.note(
+            f"What the capsule holds of torch {found.version} does not count here: it was "
+            f"recorded {obstacle}."
+        )
+    return tuple(counting)
 
 
 def _ends(package: str, good: str, bad: str) -> tuple[Version, Version]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from packaging.version import InvalidVersion, Version
 
 from forkpoint.bisect.model import Answer
@@ -44,12 +46,12 @@ def capsule_subject(folders: Sequence[Path]) -> Calls:
 class Recorded:
     """What capsules recorded in one torch release: its answer, without running anything.
 
-    It counts where this machine and Python would give it again (`obstacle` says why not);
-    ``local`` is the build of torch (cu128, cpu, or nothing).
+    It counts where this machine and Python would give it again (`obstacle` says why not).
+    ``confirmed``: a replay of the same calls, alone, gave these bits in that release.
     """
 
     version: Version
-    local: str
+    confirmed: bool
     capsules: Mapping[str, Capsule]
 
     def obstacle(self, *, python: tuple[int, int], cpu_builds: bool) -> str | None:
@@ -57,15 +59,15 @@ class Recorded:
 
         ``cpu_builds``: whether CPU builds of torch are what would be installed.
         """
-        first = next(iter(self.capsules.values()))
+        first = next(iter(self.capsules.values())).fingerprint
         if any(capsule.devices != {_CPU} for capsule in self.capsules.values()):
             return "on a GPU"
-        release = first.fingerprint.get("python.version", "unknown")
+        release = first.get("python.version", "unknown")
         if not release.startswith(f"{python[0]}.{python[1]}."):
             return f"under Python {release}"
-        if (self.local == _CPU) != cpu_builds:
-            return f"with another build of torch ({self.version}+{self.local})"
-        return other_machine(first.fingerprint)
+        if first["torch.version"].endswith(f"+{_CPU}") != cpu_builds:
+            return f"with another build of torch ({first['torch.version']})"
+        return other_machine(first)
 
     @property
     def installed(self) -> Installed:
@@ -84,21 +86,80 @@ class Recorded:
         return answers
 
 
-def recorded(subject: Calls) -> Recorded | None:
-    """What the capsules of a subject recorded, where all did so in one and the same release."""
-    folders = {item: call.capsule for item, call in subject.calls.items()}
-    capsules = {item: read_capsule(folder) for item, folder in folders.items() if folder}
-    prints = [capsule.fingerprint for capsule in capsules.values()]
-    releases = {fingerprint.get("torch.version", "") for fingerprint in prints}
-    if len(capsules) < len(folders) or len(releases) != 1:
-        return None
-    if any(other_machine(one) != other_machine(prints[0]) for one in prints):
-        return None
+def recorded(subject: Calls) -> tuple[Recorded, ...]:
+    """What the capsules of a subject recorded, for each release in which all of them did.
+
+    A comparison keeps an origin's capsules of both environments side by side. Where it says that
+    replay confirmed the origin, then each alone gave its recorded bits, and the candidate gave
+    its own for the baseline's capsule, too: that is the answer of two releases.
+    """
+    found: dict[Version, dict[str, Capsule]] = {}
+    confirmed = True
+    for item, call in subject.calls.items():
+        if call.capsule is None:
+            return ()
+        own = read_capsule(call.capsule)
+        both = _is_confirmed(own.folder)
+        confirmed = confirmed and both
+        for capsule in (own, *(_partners(own) if both else ())):
+            version = _version(capsule)
+            if version is not None:
+                found.setdefault(version, {}).setdefault(item, capsule)
+    whole = {version: one for version, one in found.items() if len(one) == len(subject.calls)}
+    return tuple(
+        Recorded(version=version, confirmed=confirmed, capsules=capsules)
+        for version, capsules in sorted(whole.items())
+        if len({other_machine(one.fingerprint) for one in capsules.values()}) == 1
+    )
+
+
+class _Origin(msgspec.Struct, frozen=True):
+    capsule: str | None = None
+    confirmed: str | None = None
+
+
+class _Comparison(msgspec.Struct, frozen=True):
+    origins: tuple[_Origin, ...] = ()
+
+
+def _is_confirmed(folder: Path) -> bool:
+    """Whether the comparison that a capsule belongs to says that replay gave its bits."""
+    results = folder.parents[2]
     try:
-        version = Version(releases.pop())
+        data = (results / "comparison.json").read_bytes()
+        origins = msgspec.json.decode(data, type=_Comparison).origins
+    except (OSError, msgspec.DecodeError):
+        return False
+    places = {
+        (results / one.capsule).parent
+        for one in origins
+        if one.capsule and one.confirmed == "replay"
+    }
+    return folder.parent in places
+
+
+def _partners(own: Capsule) -> list[Capsule]:
+    """Capsules beside this one of the very same call: op, arguments and input bytes."""
+    found = []
+    for folder in sorted(own.folder.parent.iterdir()):
+        if folder != own.folder and (folder / "capsule.json").is_file():
+            other = read_capsule(folder)
+            same = (other.op, other.shapes, other.signature) == (own.op, own.shapes, own.signature)
+            if same and other.outputs.keys() == own.outputs.keys() and _inputs_equal(own, other):
+                found.append(other)
+    return found
+
+
+def _inputs_equal(one: Capsule, two: Capsule) -> bool:
+    first, second = (capsule.folder / "tensors.safetensors" for capsule in (one, two))
+    return first.is_file() and second.is_file() and filecmp.cmp(first, second, shallow=False)
+
+
+def _version(capsule: Capsule) -> Version | None:
+    try:
+        return Version(Version(capsule.fingerprint.get("torch.version", "")).public)
     except InvalidVersion:
         return None
-    return Recorded(version=Version(version.public), local=version.local or "", capsules=capsules)
 
 
 def _read(folder: Path) -> Capsule:

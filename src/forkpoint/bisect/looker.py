@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ FREE, RUN, BUILD = range(3)
 class Looker:
     """Measures single releases, or reads what is known of them.
 
-    ``recorded`` is the answer of one release that capsules hold. It stands until `distrust`.
+    ``recorded`` are answers of releases that capsules hold. They stand until `distrust`.
     """
 
     def __init__(
@@ -31,17 +31,17 @@ class Looker:
         *,
         bench: Bench,
         results: Results,
-        recorded: Recorded | None = None,
+        recorded: Sequence[Recorded] = (),
     ) -> None:
         self.survey = survey
         self.bench = bench
         self._results = results
-        self._recorded = recorded
+        self._recorded = {one.version: one for one in recorded}
         self._places: dict[Release, dict[int, Place]] = {}
 
     def cost(self, release: Release) -> int:
         """What a look at a release costs: `FREE`, `RUN` or `BUILD`."""
-        if self._is_recorded(release):
+        if release.version in self._recorded:
             return FREE
         with ThreadPoolExecutor(max_workers=1) as builders:
             if not self._walk(release, builders).remaining:
@@ -50,17 +50,21 @@ class Looker:
 
     def column(self, release: Release) -> Column:
         """Measure a release, or read what is known of it."""
-        if self._recorded is not None and self._is_recorded(release):
-            return self._take(release, self._recorded)
+        if release.version in self._recorded:
+            return self._take(release, self._recorded[release.version])
         with ThreadPoolExecutor(max_workers=1) as builders:
             walk = self._walk(release, builders)
             column = walk.column(0)
             self._places[release] = walk.places
         return column
 
-    def distrust(self) -> None:
-        """Do not take what capsules recorded for an answer any more."""
-        self._recorded = None
+    def is_confirmed(self, release: Release) -> bool:
+        """Whether a replay gave what the capsules recorded of a release."""
+        return self._recorded[release.version].confirmed
+
+    def distrust(self, release: Release) -> None:
+        """Do not take what capsules recorded of a release for an answer any more."""
+        del self._recorded[release.version]
 
     def sized(self, old: tuple[Release, Column], new: tuple[Release, Column]) -> Column:
         """The column of ``new`` with the sizes of its changes since ``old``.
@@ -96,9 +100,6 @@ class Looker:
             return measured(self.survey.subject, environment, places, answers)
         finally:
             ready.close()
-
-    def _is_recorded(self, release: Release) -> bool:
-        return self._recorded is not None and self._recorded.version == release.version
 
     def _is_there(self, release: Release) -> bool:
         pythons = self.survey.pythons

@@ -124,10 +124,12 @@ def _change(
     new: int,
 ) -> Change:
     changed: list[RowChange] = []
+    compared = 0
     for row, (axis, items) in zip(rows, members, strict=True):
         last = _last(row, new)
         if last is None or row.cells[new] is None:
             continue
+        compared += 1
         found = _row_change(row, axis, items, (columns[last], columns[new]))
         if found is not None:
             since = None if last == old else columns[last].tried.version
@@ -138,7 +140,7 @@ def _change(
         before=columns[old].tried.version,
         after=columns[new].tried.version,
         rows=tuple(changed),
-        compared=sum(1 for _, one, other in pairs if one is not None and other is not None),
+        compared=compared,
         appeared=tuple(dict.fromkeys(n for n, one, other in pairs if one is None and other)),
         vanished=tuple(dict.fromkeys(n for n, one, other in pairs if one and other is None)),
     )

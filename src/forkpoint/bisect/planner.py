@@ -94,7 +94,7 @@ class _Search:
         for release, step in self.steps.items():
             if step.source == "recorded":
                 found.append(
-                    f"{self._package} {release} was not run: the capsule holds the bits that it "
+                    f"{self._package} {release} was not run: a capsule holds the bits that it "
                     "gave on this machine."
                 )
         return tuple(found)
@@ -142,11 +142,8 @@ class _Search:
 
     def _look(self, release: Release) -> Seen:
         """Whether a release between the ends has the bits of the good one."""
-        fresh = release not in self._columns
         self._column(release)
         state = self._state(release)
-        if fresh:
-            self._say(f"{self._package} {release}: {state}")
         self._note(release, state)
         return state
 
@@ -155,6 +152,7 @@ class _Search:
 
     def _column(self, release: Release) -> Column:
         if release not in self._columns:
+            self._say(f"looking at {self._package} {release}")
             self._columns[release] = self._looker.column(release)
         return self._columns[release]
 
@@ -165,12 +163,12 @@ class _Search:
         return "good" if self._bits(release) == self._bits(self._between[0]) else "bad"
 
     def _is_confirmed(self, release: Release) -> bool:
-        """Whether the bits of a release were given by a run, perhaps that of another release.
+        """Whether the bits of a release were given by a replay, perhaps that of another release.
 
         A capsule may hold bits that its call gives in its script only, and not alone: where no
-        run at all gave them, the release is run after all.
+        replay at all is known to have given them, the release is run after all.
         """
-        if not self._columns[release].tried.recorded:
+        if not self._columns[release].tried.recorded or self._looker.is_confirmed(release):
             return True
         return any(
             column.answers and not column.tried.recorded and self._bits(one) == self._bits(release)
@@ -178,7 +176,7 @@ class _Search:
         )
 
     def _measure_recorded(self, release: Release) -> None:
-        self._looker.distrust()
+        self._looker.distrust(release)
         del self._columns[release]
         self.steps.pop(release, None)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -190,7 +191,9 @@ def _fetch(url: str) -> tuple[str, bytes]:
             f"{_without_secrets(url)!r} is not the address of an index.",
             hint="UV_DEFAULT_INDEX takes an address that starts with https://.",
         )
-    request = Request(url, headers={"Accept": _ACCEPT})  # noqa: S310 - the scheme is checked
+    plain, secret = _without_secrets(url), _secret(url)
+    headers = {"Accept": _ACCEPT} | ({"Authorization": f"Basic {secret}"} if secret else {})
+    request = Request(plain, headers=headers)  # noqa: S310 - the scheme is checked
     with urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310 - the scheme is checked
         return answer.headers.get_content_type(), answer.read(_MOST_BYTES)
 
@@ -273,6 +276,12 @@ def _version(
     except (InvalidWheelFilename, InvalidSdistFilename):
         return None
     return (version, obstacle) if name == canonicalize_name(package) else None
+
+
+def _secret(url: str) -> str:
+    """Name and password of an address, as the header of a request takes them."""
+    told = urlsplit(url).netloc.rpartition("@")[0]
+    return b64encode(unquote(told).encode()).decode()
 
 
 def _without_secrets(url: str) -> str:

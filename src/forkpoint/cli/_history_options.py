@@ -91,7 +91,17 @@ def read_subject(chosen: Mapping[str, Any]) -> Subject:
         raise UsageError("--op chooses among the catalogue's ops.", hint="Add --catalogue.")
     if words and (Path(words[0]) / "capsule.json").is_file():
         return capsule_subject([Path(word) for word in words])
+    if words and Path(words[0]).is_dir():
+        raise _no_capsule(Path(words[0]))
     return Script(_options.workload({"module": chosen.get("module"), "words": words}))
+
+
+def _no_capsule(folder: Path) -> UsageError:
+    below = sorted(str(found.parent) for found in folder.glob("**/capsule.json"))
+    hint = "Name a script, or a folder that holds capsule.json."
+    if below:
+        hint = f"Below it are {', '.join(below[:6])}: name one of them."
+    return UsageError(f"{folder} is a folder, and holds no capsule.", hint=hint)
 
 
 def _catalogue(chosen: Mapping[str, Any]) -> Subject:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from forkpoint.bisect import Bisection, Change, Diagnosis, History, Row, RowChange
 from forkpoint.model import Origin
-from forkpoint.report.words import counted, difference, number, operator, plain, shorten, ulp
+from forkpoint.report.words import counted, difference, number, operator, plain, ulp
 
 MAX_ROWS = 40
 
@@ -118,21 +118,34 @@ _SOURCES = {"run": "", "known": " (known)", "recorded": " (recorded in the capsu
 
 
 def _changed(found: Bisection) -> Iterator[str]:
-    """What changed, by itself first; the modules of a script pass it on, and are counted."""
-    ops = [row for row in found.changed if row.own is not None]
-    own = [row for row in ops if row.own]
-    for row in own[:MAX_ROWS]:
-        calls = f" in {row.own} of {counted(row.inputs, 'call')}" if len(found.changed) > 1 else ""
-        yield f"{plain(shorten(row.name, 100))} differs by itself{calls}: {_size([row])}"
-    if len(own) > MAX_ROWS:
-        yield f"{len(own) - MAX_ROWS} more: see --format json"
-    rest = len(found.changed) - len(own)
+    """What changed, by itself first; what passes it on in a script is counted."""
+    own = [row for row in found.changed if row.own]
+    groups: dict[str, list[RowChange]] = {}
+    for row in own:
+        groups.setdefault(_group(row), []).append(row)
+    for name, many in list(groups.items())[:MAX_ROWS]:
+        calls, tried = sum(row.own or 0 for row in many), sum(row.inputs for row in many)
+        share = f" in {calls} of {counted(tried, 'call')}" if tried > 1 else ""
+        size = f": {_size(many)}" if any(row.max_abs is not None for row in many) else ""
+        yield f"{plain(name)} differs by itself{share}{size}"
+    if len(groups) > MAX_ROWS:
+        yield f"{len(groups) - MAX_ROWS} more: see --format json"
+    rest = [row for row in found.changed if not row.own]
     if rest and own:
-        yield f"{counted(rest, 'other row')} of ops and modules pass it on"
-    for row in [] if own else found.changed[:MAX_ROWS]:
-        yield f"{plain(row.name)}: {_size([row])}"
+        yield f"{counted(len(rest), 'row')} of modules and ops pass it on"
+    for row in [] if own else rest[:MAX_ROWS]:
+        yield f"{plain(row.name)}: other bits"
     for diagnosis in found.diagnoses:
+        for origin in diagnosis.origins:
+            yield ", ".join((operator(origin.op), *origin.dtypes, difference(origin.metrics)))
         yield from diagnosed(diagnosis)
+
+
+def _group(row: RowChange) -> str:
+    """The op and dtype of an op's signature; the name of anything else."""
+    op, bracket, arguments = row.name.partition("(")
+    dtype, shape, _ = arguments.partition("[")
+    return f"{operator(op)} ({dtype})" if bracket and shape else row.name
 
 
 @dataclass(frozen=True, slots=True)
