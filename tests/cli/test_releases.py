@@ -23,6 +23,7 @@ COMMANDS = {
     "no script": "bisect --good tinyop==1.0 --bad tinyop==1.4",
     "missing script": "history --releases tinyop gone.py",
     "swapped": "bisect --good tinyop==1.4 --bad tinyop==1.0 s.py",
+    "swapped, every one": "bisect --good tinyop==1.4 --bad tinyop==1.0 --all s.py",
     "equal": "bisect --good tinyop==1.4 --bad tinyop==1.4.0 s.py",
     "two packages": "bisect --good tinyop==1.0 --bad torch==2.0 s.py",
     "another package": "bisect --package torch --good tinyop==1.0 --bad 2.1 s.py",

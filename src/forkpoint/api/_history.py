@@ -131,6 +131,15 @@ def bisect(
     return replace(answer, diagnoses=why.of_pair(pair, axes))
 
 
+def everything_between(package: str, good: str, bad: str) -> str:
+    """The range from one release to the other, both included, as `Range.releases` takes it.
+
+    Raises `UsageError` where they are the wrong way around, or one release.
+    """
+    first, last = _ends(package, good, bad)
+    return f"{package}>={first},<={last}"
+
+
 def _require_possible(subject: Subject, over: Range) -> None:
     if any(axis.get("device") == "cuda" for axis in over.axes) and not has_nvidia_gpu():
         raise UsageError(

@@ -126,7 +126,7 @@ class _Search:
         if not column.answers:
             raise EnvironmentFailed(
                 f"{self._package} {end} cannot be looked at: {column.tried.reason}",
-                hint="Name another release with --good or --bad.",
+                hint="Name another release with --good or --bad, or correct what is run.",
             )
 
     def _look_at_bad(self, bad: Release) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from forkpoint.bisect import Bisection, Change, Diagnosis, History, Row, RowChange
 from forkpoint.model import Origin
-from forkpoint.report.words import counted, difference, number, operator, plain, ulp
+from forkpoint.report.words import counted, number, operator, plain, ulp
 
 MAX_ROWS = 40
 
@@ -135,10 +135,10 @@ def _changed(found: Bisection) -> Iterator[str]:
         yield f"{counted(len(rest), 'row')} of modules and ops pass it on"
     for row in [] if own else rest[:MAX_ROWS]:
         yield f"{plain(row.name)}: other bits"
-    for diagnosis in found.diagnoses:
-        for origin in diagnosis.origins:
-            yield ", ".join((operator(origin.op), *origin.dtypes, difference(origin.metrics)))
-        yield from diagnosed(diagnosis)
+    for origin in dict.fromkeys(_origin(one) for own in found.diagnoses for one in own.origins):
+        op, dtype, size, far, nearer = origin
+        yield f"{op} ({dtype}): {size}; {far} ULP from float64, nearer: {nearer}"
+    yield from diagnosed(found.diagnoses)
 
 
 def _group(row: RowChange) -> str:
@@ -150,15 +150,16 @@ def _group(row: RowChange) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """One table: its head, and its lines of text."""
+    """One table: what it shows, its head, and its lines of text."""
 
+    title: str
     head: tuple[str, ...]
     cells: list[tuple[str, ...]]
 
 
 HEAD = ("op", "dtype", "rows", "inputs", "largest difference", "nearer to float64")
 OWN_HEAD = ("differs by itself", "dtype", "signatures", "calls")
-ORIGIN_HEAD = ("origin", "dtype", "largest difference", "from float64", "nearer to float64")
+ORIGIN_HEAD = ("origin", "dtype", "largest difference", "ULP from float64", "nearer")
 
 
 def tables(history: History, change: Change) -> Iterator[Cells]:
@@ -166,14 +167,16 @@ def tables(history: History, change: Change) -> Iterator[Cells]:
     if not change.rows:
         return
     if not is_script(history):
-        yield Cells(HEAD, list(_cells(history, change)))
+        yield Cells("Op calls with other bits", HEAD, list(_cells(history, change)))
         return
     own = list(_own(history, change))
     if own:
-        yield Cells(OWN_HEAD, own)
-    for diagnosis in change.diagnoses:
-        if diagnosis.origins:
-            yield Cells(ORIGIN_HEAD, [_origin(one) for one in diagnosis.origins])
+        yield Cells("Ops with other bits from equal inputs", OWN_HEAD, own)
+    origins = [_origin(one) for found in change.diagnoses for one in found.origins]
+    if origins:
+        yield Cells(
+            "Origins, by diagnosis", ORIGIN_HEAD, list(dict.fromkeys(origins))
+        )  # once for axis values that agree
 
 
 def reasons(history: History, change: Change) -> Iterator[str]:
@@ -184,19 +187,22 @@ def reasons(history: History, change: Change) -> Iterator[str]:
             yield f"{counted(passed, 'row')} of modules and ops pass it on"
         elif not change.diagnoses:
             yield "no op call with equal inputs is known to differ: --diagnose searches for one"
-    for diagnosis in change.diagnoses:
-        yield from diagnosed(diagnosis)
+    yield from diagnosed(change.diagnoses)
 
 
-def diagnosed(diagnosis: Diagnosis) -> Iterator[str]:
-    """The sentences of a diagnosis, and where its capsules are."""
-    at = f"at {diagnosis.axis}: " if diagnosis.axis else ""
-    for line in diagnosis.explanation:
-        yield f"{at}{plain(line)}"
-    if diagnosis.failure:
-        yield f"{at}the diagnosis failed: {plain(diagnosis.failure)}"
-    if diagnosis.folder:
-        yield f"{at}comparison and capsules are in {diagnosis.folder}"
+def diagnosed(diagnoses: Sequence[Diagnosis]) -> Iterator[str]:
+    """The sentences of diagnoses, once for axis values that agree, and where capsules are."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for one in diagnoses:
+        failed = (f"the diagnosis failed: {one.failure}",) if one.failure else ()
+        alike.setdefault((*one.explanation, *failed), []).append(one.axis)
+    for lines, axes in alike.items():
+        at = f"at {' and '.join(axes)}: " if any(axes) and lines else ""
+        yield from (plain(f"{at}{line}") for line in lines)
+    for one in diagnoses:
+        if one.folder:
+            where = f" at {one.axis}" if one.axis else ""
+            yield f"comparison and capsules{where} are in {one.folder}"
 
 
 def is_script(history: History) -> bool:
@@ -213,12 +219,17 @@ def _own(history: History, change: Change) -> Iterator[tuple[str, ...]]:
 
 
 def _origin(origin: Origin) -> tuple[str, ...]:
-    far, nearer = "not measured", "not measured"
+    """An origin's size, and both sides' distances from float64, by each row's largest value."""
+    far, nearer, size = "not measured", "not measured", "not measured"
     if origin.oracle is not None:
-        sides = origin.oracle.baseline_max_ulp, origin.oracle.candidate_max_ulp
-        far = " and ".join(f"{one:.3g}" for one in sides) + " ULP"
-        nearer = {"baseline": "before", "candidate": "after"}.get(origin.oracle.nearer, "neither")
-    size = difference(origin.metrics) if origin.metrics else "not measured"
+        one = origin.oracle
+        before = one.baseline_row_ulp or one.baseline_max_ulp
+        after = one.candidate_row_ulp or one.candidate_max_ulp
+        far = f"{before:.3g} and {after:.3g}"
+        nearer = {"baseline": "before", "candidate": "after"}.get(one.nearer, "neither")
+    if origin.metrics is not None:
+        distance = "" if origin.metrics.max_ulp is None else f"{ulp(origin.metrics.max_ulp)} ULP, "
+        size = f"{distance}max abs {number(origin.metrics.max_abs)}"
     return operator(origin.op), ", ".join(origin.dtypes), size, far, nearer
 
 
