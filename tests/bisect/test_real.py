@@ -10,8 +10,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from forkpoint import api
-from forkpoint.bisect import Script, capsule_subject
-from forkpoint.environments import parse_spec
+from forkpoint.bisect import Installed, Results, Script, applied, capsule_subject
+from forkpoint.environments import has_nvidia_gpu, parse_spec
 from forkpoint.host import Workload
 from forkpoint.report.schema import BISECT_FILE_NAME, HISTORY_FILE_NAME, shipped_schema
 from tests.conftest import TorchEnv
@@ -186,3 +186,24 @@ def test_the_subject_of_a_script_follows_its_content(folder: Path) -> None:
         assert Script(Workload(script=script, cwd=folder)).name not in names
     finally:
         script.write_text(SCRIPT)
+
+
+def test_a_device_is_an_axis_of_calls(capsule: Path, torch_env: TorchEnv, tmp_path: Path) -> None:
+    """Measured in the environment itself: on a machine without a GPU, cuda is absent."""
+    subject = capsule_subject([capsule])
+    results = Results(tmp_path / "results")
+    environment = torch_env(GOOD)
+    found = {}
+    for device in ("", "cpu", "cuda"):
+        axis = {"device": device} if device else {}
+        place = results.place(Installed(environment.lock, environment.release), axis)
+        (answer,) = subject.measure(
+            applied(environment, axis), place, tmp_path / f"control{device}"
+        ).values()
+        found[device] = answer
+    assert found["cpu"].ran
+    assert found["cpu"].digests == found[""].digests
+    if has_nvidia_gpu():
+        assert found["cuda"].ran
+    else:
+        assert found["cuda"].status == "no_such_device"

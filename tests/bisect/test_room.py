@@ -54,7 +54,8 @@ def test_the_limit_is_kept_while_anything_can_go(
                 os.utime(cache.path(f"{number}") / "used", (number, number))
         shared.unlink()  # only environments have it now: the last one to go frees it
         room = Room(root=Path(folder), limit=limit * BLOCK)
-        room.make(cache, reserve * BLOCK)
+        used = room.make(cache, reserve * BLOCK)
+        assert used == disk_usage(cache.root)
         there = {entry.key for entry in cache.entries()}
         free = [str(n) for n, (_, _, held) in enumerate(entries) if not held]
         gone = [key for key in free if key not in there]
@@ -101,7 +102,7 @@ def test_room_is_made_during_a_build_that_takes_more_than_was_guessed() -> None:
         add(cache, "old", 256, 1, None)
         add(cache, "new", 256, 2, None)
         room = Room(root=cache.root, limit=700 * BLOCK)
-        with cache.locked("building"), room.watched(cache) as grown:
+        with cache.locked("building"), room.watched(cache, disk_usage(cache.root)) as grown:
             part = cache.clear("building") / "part"
             part.write_bytes(os.urandom(300 * BLOCK))
             _until(lambda: not cache.path("old").exists())
@@ -116,7 +117,7 @@ def test_the_watch_ends_with_a_build_that_fails(tmp_path: Path) -> None:
     with (
         EnvironmentCache(tmp_path) as cache,
         pytest.raises(RuntimeError, match="broken"),
-        room.watched(cache),
+        room.watched(cache, 0),
     ):
         raise RuntimeError("broken")
 

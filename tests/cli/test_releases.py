@@ -87,13 +87,6 @@ def test_bad_words(name: str, folder: Path, snapshot: SnapshotAssertion) -> None
     assert told(run(folder, *COMMANDS[name].split()), folder) == snapshot
 
 
-@pytest.mark.parametrize("verb", ["bisect", "history"])
-def test_help(verb: str, folder: Path, snapshot: SnapshotAssertion) -> None:
-    ended = run(folder, verb, "--help")
-    assert (ended.status, ended.err) == (0, "")
-    assert ended.out == snapshot
-
-
 def test_an_index_out_of_reach(folder: Path, snapshot: SnapshotAssertion) -> None:
     words = ["bisect", "--good", "tinyop==1.0", "--bad", "tinyop==1.4", "s.py"]
     nowhere = "http://name:secret@127.0.0.1:9/simple"

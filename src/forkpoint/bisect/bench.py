@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -162,17 +163,16 @@ class Bench:
             said.append(line)
             self.say(spec.name, line)
 
-        if not self.has(version, python):
-            self.room.make(cache, self.room.reserve(self.package, key))
-        with self.room.watched(cache) as grown:
-            environment = build(
-                spec, cache=cache, torch_backend=self.torch_backend, progress=progress
-            )
-        seconds = time.monotonic() - began
+        make = partial(build, spec, cache=cache, torch_backend=self.torch_backend)
+        if self.has(version, python):
+            environment = make(progress=progress)
+        else:
+            used = self.room.make(cache, self.room.reserve(self.package, key))
+            with self.room.watched(cache, used) as grown:
+                environment = make(progress=progress)
+            self.room.learn(self.package, key, grown(), disk_usage(cache.path(environment.key)))
         self.builds += bool(said)
-        if said:
-            size = disk_usage(cache.path(environment.key))
-            self.room.learn(self.package, key, grown(), size)
+        seconds = time.monotonic() - began
         return Ready(environment=environment, seconds=seconds, existed=not said, cache=cache)
 
     def _open(self) -> EnvironmentCache:

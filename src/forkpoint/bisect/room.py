@@ -56,30 +56,37 @@ class Room:
         seen = [size for name, size in self._sizes.items() if name.split(" ")[0] == package]
         return max(LEAST_GUESS, max(seen, default=0) * 5 // 4)
 
-    def make(self, cache: EnvironmentCache, reserve: int) -> None:
+    def make(self, cache: EnvironmentCache, reserve: int) -> int:
         """Leave ``reserve`` bytes: first what only uv's cache holds goes, then environments.
 
         The least recently used ones go first. Environments share files, so what a removal gave
-        is measured and not added up.
+        is measured and not added up. Returns the bytes that are there then; 0 without a limit.
         """
         if self.limit is None:
-            return
-        limit = max(self.limit - reserve, 0)
+            return 0
+        limit, used = max(self.limit - reserve, 0), disk_usage(cache.root)
 
         def enough() -> bool:
-            return disk_usage(cache.root) <= limit
+            nonlocal used
+            used = disk_usage(cache.root)
+            return used <= limit
 
-        if not enough():
+        if used > limit:
             clean_packages(cache)
             cache.evict(enough)
+            enough()
+        return used
 
     @contextmanager
-    def watched(self, cache: EnvironmentCache) -> Iterator[Callable[[], int]]:
-        """Watch the disk while an environment is built; gives what tells how much it grew."""
+    def watched(self, cache: EnvironmentCache, used: int) -> Iterator[Callable[[], int]]:
+        """Watch the disk while an environment is built; gives what tells how much it grew.
+
+        ``used`` is what `make` returned.
+        """
         if self.limit is None:
             yield lambda: 0
             return
-        gauge = _Gauge(cache, self.limit)
+        gauge = _Gauge(cache, self.limit, used)
         gauge.start()
         try:
             yield lambda: gauge.grown
@@ -106,11 +113,11 @@ class _Gauge(threading.Thread):
     the build had, so the folder itself is measured (seconds) before anything is removed.
     """
 
-    def __init__(self, cache: EnvironmentCache, limit: int) -> None:
+    def __init__(self, cache: EnvironmentCache, limit: int, used: int) -> None:
         super().__init__(daemon=True)
         self._cache = cache
         self._limit = limit
-        self._first = self.peak = self._used = disk_usage(cache.root)
+        self._first = self.peak = self._used = used
         self._free = self._now()
         self._ended = threading.Event()
         self._error: BaseException | None = None
