@@ -124,7 +124,7 @@ class _Comparison(msgspec.Struct, frozen=True):
 
 def _is_confirmed(folder: Path) -> bool:
     """Whether the comparison that a capsule belongs to says that replay gave its bits."""
-    results = folder.parents[2]
+    results = folder.parent.parent.parent
     try:
         data = (results / "comparison.json").read_bytes()
         origins = msgspec.json.decode(data, type=_Comparison).origins
@@ -142,12 +142,19 @@ def _partners(own: Capsule) -> list[Capsule]:
     """Capsules beside this one of the very same call: op, arguments and input bytes."""
     found = []
     for folder in sorted(own.folder.parent.iterdir()):
-        if folder != own.folder and (folder / "capsule.json").is_file():
-            other = read_capsule(folder)
+        if folder != own.folder and (other := _whole(folder)) is not None:
             same = (other.op, other.shapes, other.signature) == (own.op, own.shapes, own.signature)
             if same and other.outputs.keys() == own.outputs.keys() and _inputs_equal(own, other):
                 found.append(other)
     return found
+
+
+def _whole(folder: Path) -> Capsule | None:
+    """The capsule in a folder that nobody named; None where there is none to be read."""
+    try:
+        return read_capsule(folder)
+    except RecordingError:
+        return None
 
 
 def _inputs_equal(one: Capsule, two: Capsule) -> bool:
