@@ -13,7 +13,7 @@ from forkpoint.compare import PRESETS
 from forkpoint.errors import UsageError
 from forkpoint.model import Verdict
 from forkpoint.report import artifacts_to_json
-from forkpoint.report.schema import ARTIFACTS_FILE_NAME, artifacts_schema_text, shipped_schema
+from forkpoint.report.schema import ARTIFACTS_FILE_NAME, schema_text, shipped_schema
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_the_result_follows_the_schema_that_ships(tmp_path: Path) -> None:
     result = api.diff_artifacts(tmp_path / "a", tmp_path / "b")
     schema = json.loads(shipped_schema(ARTIFACTS_FILE_NAME))
     jsonschema.validate(json.loads(artifacts_to_json(result)), schema)
-    assert shipped_schema(ARTIFACTS_FILE_NAME) == artifacts_schema_text()
+    assert shipped_schema(ARTIFACTS_FILE_NAME) == schema_text(ARTIFACTS_FILE_NAME)
     assert result.verdict is Verdict.DIVERGENT
 
 

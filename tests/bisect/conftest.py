@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +33,8 @@ class Printed:
     """A subject: what the package prints, in a process of its own."""
 
     title = "tinyop"
+    name = "tinyop"
+    keeps = False
 
     def __init__(self) -> None:
         self.measured: list[str] = []
@@ -42,6 +46,7 @@ class Printed:
         done = process.run(
             [str(environment.python), "-I", "-c", "import tinyop; print(tinyop.VALUE)"],
             logs=control,
+            env={**os.environ, **environment.variables},
         )
         if done.returncode:
             raise ScriptFailed(f"{environment.name}: {done.tail(1)}")
@@ -70,10 +75,10 @@ def wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Callable[[], Bench]:
-    def make() -> Bench:
-        base = EnvironmentSpec(name="base")
-        return Bench(package="tinyop", base=base, root=tmp_path / "cache", torch_backend="index")
+def bench(tmp_path: Path) -> Callable[..., Bench]:
+    def make(**more: Any) -> Bench:
+        fields = {"root": tmp_path / "cache", "base": EnvironmentSpec(name="base"), **more}
+        return Bench(package="tinyop", torch_backend="index", **fields)
 
     return make
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import threading
+from base64 import b64encode
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -58,3 +61,35 @@ def test_an_index_out_of_reach_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_specifier_that_is_none_is_said(wheels: Path) -> None:
     with pytest.raises(UsageError, match="does not say which releases"):
         select(list_releases("tinyop"), "newest")
+
+
+class _Private(BaseHTTPRequestHandler):
+    """An index that wants a name and a password."""
+
+    def do_GET(self) -> None:
+        known = self.headers.get("Authorization") == "Basic " + b64encode(b"me:p@ss").decode()
+        self.send_response(200 if known else 401)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b'<a href="tinyop-1.0-py3-none-any.whl">1.0</a>' if known else b"")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("secret", ["me:p%40ss@", "me:wrong@"])
+def test_a_private_index_is_asked_with_its_password(
+    secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with HTTPServer(("127.0.0.1", 0), _Private) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        url = f"http://{secret}127.0.0.1:{server.server_port}/simple"
+        monkeypatch.setenv("UV_DEFAULT_INDEX", url)
+        monkeypatch.setenv("UV_FIND_LINKS", "")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        if "wrong" not in secret:
+            assert list(map(str, list_releases("tinyop"))) == ["1.0"]
+            return
+        with pytest.raises(EnvironmentFailed, match="Unauthorized") as caught:
+            list_releases("tinyop")
+        assert "wrong" not in caught.value.message

@@ -19,7 +19,7 @@ from forkpoint.report import (
     render_audit,
     write_audit_page,
 )
-from forkpoint.report.schema import AUDIT_FILE_NAME, audit_schema_text, shipped_schema
+from forkpoint.report.schema import AUDIT_FILE_NAME, schema_text, shipped_schema
 from tests.audit.examples import audit, full, trial
 
 
@@ -36,8 +36,8 @@ def test_markdown(snapshot: SnapshotAssertion) -> None:
 def test_json_keeps_everything_and_follows_its_schema() -> None:
     data = audit_to_json(full())
     assert audit_from_json(data) == full()
-    assert shipped_schema(AUDIT_FILE_NAME) == audit_schema_text()
-    jsonschema.validate(json.loads(data), json.loads(audit_schema_text()))
+    assert shipped_schema(AUDIT_FILE_NAME) == schema_text(AUDIT_FILE_NAME)
+    jsonschema.validate(json.loads(data), json.loads(schema_text(AUDIT_FILE_NAME)))
 
 
 def test_other_json_is_refused() -> None:

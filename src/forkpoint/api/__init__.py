@@ -6,7 +6,7 @@ from forkpoint.api._artifacts import diff_artifacts
 from forkpoint.api._audit import Audited, Questions, audit, run_audit
 from forkpoint.api._compare import Finished, compare, diff, run_comparison
 from forkpoint.api._explain import explain
-from forkpoint.api._history import PYTHON, Range, bisect, history
+from forkpoint.api._history import PYTHON, Range, bisect, everything_between, history
 from forkpoint.api._options import Observer, Options
 from forkpoint.api._record import record
 from forkpoint.api._replay import CapsuleReplay, replay_capsules
@@ -34,6 +34,7 @@ __all__ = [
     "compare",
     "diff",
     "diff_artifacts",
+    "everything_between",
     "explain",
     "history",
     "record",

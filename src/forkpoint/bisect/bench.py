@@ -7,28 +7,26 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from forkpoint.bisect.results import digest
+from forkpoint.bisect.results import Installed, digest
+from forkpoint.bisect.room import Room
 from forkpoint.environments import (
     Environment,
     EnvironmentCache,
     EnvironmentSpec,
     build,
-    clean_packages,
     disk_usage,
     index_settings,
+    is_built,
     parse_requirement,
 )
 from forkpoint.errors import UsageError
-
-_LEAST_GUESS = 10 * 10**9
-"""Bytes to leave for a build: while the wheels of a CUDA build of torch (2.8 and 2.9 most of all)
-are unpacked, up to 9.5 GB more lie on the disk than before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +74,11 @@ class Ready:
     existed: bool
     cache: EnvironmentCache
 
+    @property
+    def installed(self) -> Installed:
+        """What is in it."""
+        return Installed(self.environment.lock, self.environment.release)
+
     def close(self) -> None:
         """Stop using it."""
         self.cache.close()
@@ -86,9 +89,9 @@ class Bench:
     """Builds the environment of any release of ``package`` by one base spec.
 
     With ``max_bytes``, environments and a uv cache of their own (hard links tie the two
-    together) stay below it; without, uv's usual cache and the usual limit are used. ``peak``
-    is the most that was seen on the disk, in bytes, measured after each build; ``builds`` counts
-    the environments that were not there.
+    together) stay below it; without, uv's usual cache and the usual limit are used. ``builds``
+    counts the environments that were not there. Another ``python`` than that of the base spec
+    may be asked for.
     """
 
     package: str
@@ -98,13 +101,17 @@ class Bench:
     constraints: Sequence[Constraint] = ()
     torch_backend: str = "auto"
     say: Callable[[str, str], None] = lambda _name, _line: None
-    peak: int = 0
     builds: int = 0
-    _largest: int = 0
-    _before: int = 0
+    room: Room = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def spec(self, version: Version) -> EnvironmentSpec:
+    def __post_init__(self) -> None:
+        """Find the cache folder."""
+        with EnvironmentCache(self.root) as cache:
+            self.root = cache.root
+        self.room = Room(root=self.root, limit=self.max_bytes)
+
+    def spec(self, version: Version, python: str | None = None) -> EnvironmentSpec:
         """The base spec, with one release of the package and what that release needs."""
         extra = [
             requirement
@@ -114,47 +121,59 @@ class Bench:
         ]
         requirements = (f"{self.package}=={version}", *self.base.requirements, *extra)
         name = f"{self.package}-{version}"
-        return replace(self.base, name=name, requirements=tuple(dict.fromkeys(requirements)))
+        return replace(
+            self.base,
+            name=f"{name}-python{_suffix(python)}" if python else name,
+            requirements=tuple(dict.fromkeys(requirements)),
+            python=python or self.base.python,
+        )
 
-    def key(self, version: Version) -> str:
+    def key(self, version: Version, python: str | None = None) -> str:
         """A name for all that decides what is installed for a release."""
-        spec = self.spec(version)
+        spec = self.spec(version, python)
         return digest(
             [spec.requirements, spec.python, index_settings(os.environ), self.torch_backend]
         )
 
-    def build(self, version: Version) -> Ready:
-        """Build, or find, the environment of a release; raises `EnvironmentFailed`."""
+    def build(self, version: Version, python: str | None = None) -> Ready:
+        """Build, or find, the environment of a release.
+
+        Raises `EnvironmentFailed` where it cannot be built, `StorageFull` where the disk is full.
+        """
         with self._lock:
             cache = self._open()
-            if self.max_bytes is not None:
-                self._make_room(cache, self.max_bytes)
-            began, spec = time.monotonic(), self.spec(version)
-            said: list[str] = []
-
-            def progress(line: str) -> None:
-                said.append(line)
-                self.say(spec.name, line)
-
             try:
-                environment = build(
-                    spec, cache=cache, torch_backend=self.torch_backend, progress=progress
-                )
+                return self._build(cache, version, python)
             except BaseException:
                 cache.close()
                 raise
-            seconds = time.monotonic() - began
-            self._measure(cache)
-            self.builds += bool(said)
-        return Ready(environment=environment, seconds=seconds, existed=not said, cache=cache)
 
-    def has(self, version: Version) -> bool:
-        """Whether an environment with this very release and nothing else asked for is built."""
+    def has(self, version: Version, python: str | None = None) -> bool:
+        """Whether the environment of a release is there already."""
+        spec = self.spec(version, python)
         with self._open() as cache:
-            wanted = EnvironmentSpec(name="any", requirements=self.spec(version).requirements)
-            folders = (cache.root / "entries").iterdir()
-            built = [cache.built(folder.name) for folder in folders]
-        return any(one is not None and one.spec == wanted.text for one in built)
+            return is_built(spec, cache=cache, torch_backend=self.torch_backend)
+
+    def _build(self, cache: EnvironmentCache, version: Version, python: str | None) -> Ready:
+        spec, key = self.spec(version, python), self.key(version, python)
+        began = time.monotonic()
+        said: list[str] = []
+
+        def progress(line: str) -> None:
+            said.append(line)
+            self.say(spec.name, line)
+
+        make = partial(build, spec, cache=cache, torch_backend=self.torch_backend)
+        if self.has(version, python):
+            environment = make(progress=progress)
+        else:
+            used = self.room.make(cache, self.room.reserve(self.package, key))
+            with self.room.watched(cache, used) as grown:
+                environment = make(progress=progress)
+            self.room.learn(self.package, key, grown(), disk_usage(cache.path(environment.key)))
+        self.builds += bool(said)
+        seconds = time.monotonic() - began
+        return Ready(environment=environment, seconds=seconds, existed=not said, cache=cache)
 
     def _open(self) -> EnvironmentCache:
         if self.max_bytes is None:
@@ -163,21 +182,7 @@ class Bench:
         # below the root, so that its links are on the same file system as the environments
         return EnvironmentCache(usual.root, self.max_bytes, packages=usual.root / "packages")
 
-    def _make_room(self, cache: EnvironmentCache, limit: int) -> None:
-        """Leave room for one build: first what only uv's cache holds, then old environments."""
-        reserve = min(max(self._largest * 5 // 4, _LEAST_GUESS), limit)
-        self._before = disk_usage(cache.root)
-        if self._before + reserve <= limit:
-            return
-        clean_packages(cache)
-        self._before = disk_usage(cache.root)
-        if self._before + reserve > limit:
-            cache.prune(max(limit - reserve, 1))
-            self._before = disk_usage(cache.root)
 
-    def _measure(self, cache: EnvironmentCache) -> None:
-        if self.max_bytes is None:
-            return
-        now = disk_usage(cache.root)
-        self._largest = max(self._largest, now - self._before)
-        self.peak = max(self.peak, now)
+def _suffix(python: str) -> str:
+    """A Python as a part of an environment's name: 3.11, or the end of its path."""
+    return Path(python).name if os.sep in python else python

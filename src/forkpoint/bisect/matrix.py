@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
+from forkpoint.bisect.axes import axis_name
 from forkpoint.bisect.model import Answer, Change, History, Row, RowChange, Size, Tried
 from forkpoint.bisect.subjects import RowKey, Subject
 
@@ -16,7 +17,10 @@ _EQUAL_ULP = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One release: answers by axis and item, and sizes since the release measured before."""
+    """One release: answers by axis and item, and sizes since the release measured before.
+
+    Without any answers, it was skipped; an axis value that could not run has none of its own.
+    """
 
     tried: Tried
     answers: tuple[Mapping[str, Answer], ...]
@@ -42,11 +46,6 @@ def matrix(
         rows=tuple(rows),
         changes=tuple(changes),
     )
-
-
-def axis_name(axis: Mapping[str, str]) -> str:
-    """``threads=2``; nothing for the axis value that sets nothing."""
-    return " ".join(f"{key}={value}" for key, value in axis.items())
 
 
 def _grouped(subject: Subject, at: int, columns: Sequence[Column]) -> dict[RowKey, tuple[str, ...]]:
@@ -75,7 +74,8 @@ def _row(key: RowKey, axis: str, at: int, items: Sequence[str], columns: Sequenc
         ran = [one for one in answers if one is not None and one.ran]
         if not ran:
             cells.append(None)
-            absent[column.tried.version] = _why(answers)
+            failure = column.tried.failures.get(axis)
+            absent[column.tried.version] = failure or _why(answers)
             continue
         bits = tuple(one.digests if one is not None and one.ran else None for one in answers)
         cells.append(names.setdefault(bits, _letters(len(names))))
@@ -124,21 +124,31 @@ def _change(
     new: int,
 ) -> Change:
     changed: list[RowChange] = []
+    compared = 0
     for row, (axis, items) in zip(rows, members, strict=True):
-        if row.cells[old] is not None and row.cells[new] is not None:
-            found = _row_change(row, axis, items, (columns[old], columns[new]))
-            if found is not None:
-                earlier = _earlier(row, old, new, columns)
-                changed.append(replace(found, returns_to=earlier))
+        last = _last(row, new)
+        if last is None or row.cells[new] is None:
+            continue
+        compared += 1
+        found = _row_change(row, axis, items, (columns[last], columns[new]))
+        if found is not None:
+            since = None if last == old else columns[last].tried.version
+            earlier = _earlier(row, last, new, columns)
+            changed.append(replace(found, returns_to=earlier, since=since))
     pairs = [(row.name, row.cells[old], row.cells[new]) for row in rows]
     return Change(
         before=columns[old].tried.version,
         after=columns[new].tried.version,
         rows=tuple(changed),
-        compared=sum(1 for _, one, other in pairs if one is not None and other is not None),
+        compared=compared,
         appeared=tuple(dict.fromkeys(n for n, one, other in pairs if one is None and other)),
         vanished=tuple(dict.fromkeys(n for n, one, other in pairs if one and other is None)),
     )
+
+
+def _last(row: Row, new: int) -> int | None:
+    """The last column before ``new`` in which the row ran: a gap must not hide a change."""
+    return next((at for at in range(new - 1, -1, -1) if row.cells[at] is not None), None)
 
 
 def _row_change(
@@ -162,12 +172,23 @@ def _row_change(
         axis=row.axis,
         inputs=len(both),
         differing=len(moved),
+        own=_own(before, after, moved),
         max_abs=_most(sizes, "max_abs"),
         max_ulp=None if ulp is None else int(ulp),
         before_ulp=old,
         after_ulp=new,
         nearer=_nearer(old, new),
     )
+
+
+def _own(
+    before: Mapping[str, Answer], after: Mapping[str, Answer], moved: Sequence[str]
+) -> int | None:
+    """How many items moved although their inputs are equal; None where no input is known."""
+    pairs = [(before[item].inputs, after[item].inputs) for item in moved]
+    if all(old is None or new is None for old, new in pairs):
+        return None
+    return sum(1 for old, new in pairs if old is not None and old == new)
 
 
 def _most(sizes: Sequence[Size], name: str) -> float | None:

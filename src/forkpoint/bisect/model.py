@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from forkpoint.model import Origin
+
 HISTORY_SCHEMA = "forkpoint.history/1"
 BISECT_SCHEMA = "forkpoint.bisect/1"
 
@@ -15,13 +17,15 @@ class Answer:
 
     Equal ``digests`` are equal bits. ``status`` is that of a replayed call (``ran``,
     ``no_such_op``, ``raised``, ...); ``repeatable`` is false where a second, fresh process gave
-    other bits, null where it was not asked.
+    other bits, null where it was not asked. ``inputs`` stands for what an op call of a script
+    was given: equal texts are equal bits; null where that is not known.
     """
 
     status: str
     digests: tuple[str, ...] = ()
     reason: str | None = None
     repeatable: bool | None = None
+    inputs: str | None = None
 
     @property
     def ran(self) -> bool:
@@ -45,16 +49,24 @@ class Size:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
-    """One release of the history; ``reason`` says why it was not measured."""
+    """One release of the history; ``reason`` says why it was not measured.
+
+    Times are in seconds: ``other_seconds`` is what neither builds nor runs took. ``recorded``
+    says that capsules held the answer. ``lock`` has the packages, a line each; ``locks`` those
+    by Python, where Python is an axis. ``failures`` says why single axis values could not run.
+    """
 
     version: str
     state: Literal["measured", "skipped"]
     reason: str | None = None
     cached: bool = False
+    recorded: bool = False
     build_seconds: float = 0.0
     run_seconds: float = 0.0
     other_seconds: float = 0.0
     lock: tuple[str, ...] = ()
+    locks: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,23 +91,49 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowChange:
-    """One row that changed between two releases: how many of its inputs, and by how much."""
+    """One row that changed between two releases: how many of its inputs, and by how much.
+
+    ``own`` of the ``differing`` were given equal inputs, so that they differ by themselves; null
+    where inputs are not known (modules of a script). ``since`` is the release compared with, where
+    the row could not run in the neighbour; ``returns_to`` an older one with the same bits.
+    """
 
     name: str
     axis: str
     inputs: int
     differing: int
+    own: int | None = None
     max_abs: float | None = None
     max_ulp: int | None = None
     before_ulp: float | None = None
     after_ulp: float | None = None
     nearer: Literal["before", "after", "neither"] | None = None
     returns_to: str | None = None
+    since: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """Why a script changed between two releases, by the diagnosis of a comparison of the two.
+
+    ``folder`` holds the comparison, with capsules of the origins; ``failure`` says why there is
+    no diagnosis, or is null.
+    """
+
+    axis: str
+    explanation: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
+    folder: str = ""
+    failure: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """All that changed between two neighbouring releases that were measured."""
+    """All that changed between two neighbouring releases that were measured.
+
+    ``compared`` rows ran in the newer release and in one before it. ``diagnoses`` has one for
+    each axis value that changed, where they were asked for.
+    """
 
     before: str
     after: str
@@ -103,13 +141,13 @@ class Change:
     compared: int
     appeared: tuple[str, ...] = ()
     vanished: tuple[str, ...] = ()
+    diagnoses: tuple[Diagnosis, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """The matrix of releases and rows, and the changes between neighbours."""
 
-    schema: str = HISTORY_SCHEMA
     package: str
     subject: str
     machine: dict[str, str]
@@ -119,23 +157,31 @@ class History:
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     peak_disk: int = 0
+    schema: Literal["forkpoint.history/1"] = "forkpoint.history/1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One release that a bisection looked at."""
+    """One release that a bisection looked at.
+
+    ``source``: it was run, or read from what was measured before (``known``) or from what
+    capsules recorded (``recorded``).
+    """
 
     version: str
     state: Literal["good", "bad", "skipped"]
     reason: str | None = None
-    cached: bool = False
+    source: Literal["run", "known", "recorded"] = "run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bisection:
-    """Between which two releases the result changed; ``skipped`` lie between them."""
+    """Between which two releases the result changed; ``skipped`` lie between them.
 
-    schema: str = BISECT_SCHEMA
+    ``builds`` counts environments that were not there before. ``notes`` are whole sentences:
+    what was taken at the caller's word, and what from capsules.
+    """
+
     package: str
     subject: str
     good: str
@@ -148,4 +194,7 @@ class Bisection:
     changed: tuple[RowChange, ...]
     machine: dict[str, str]
     assumption: str
+    notes: tuple[str, ...] = ()
+    diagnoses: tuple[Diagnosis, ...] = ()
     seconds: float = 0.0
+    schema: Literal["forkpoint.bisect/1"] = "forkpoint.bisect/1"

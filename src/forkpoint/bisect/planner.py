@@ -1,54 +1,51 @@
-"""Finding one change by bisection: the ends first, then halves of what lies between."""
+"""Finding one change by bisection: minor releases first, then the patches between two of them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 
-from forkpoint.bisect.bench import Bench
-from forkpoint.bisect.history import Looker
+from forkpoint.bisect.looker import BUILD, Looker
 from forkpoint.bisect.matrix import Column, matrix
 from forkpoint.bisect.model import Bisection, RowChange, Step
-from forkpoint.bisect.releases import Release
+from forkpoint.bisect.releases import Release, newest_patches
 from forkpoint.bisect.results import machine
-from forkpoint.bisect.search import ASSUMPTION, Seen, bisect
-from forkpoint.bisect.subjects import Subject
-from forkpoint.errors import EnvironmentFailed, UsageError
+from forkpoint.bisect.search import ASSUMPTION, Found, Seen, bisect
+from forkpoint.errors import EnvironmentFailed, ForkpointError, StorageFull, UsageError
 
 Bits = tuple[tuple[tuple[str, tuple[str, ...]], ...], ...]
 
 
 def find_change(
-    subject: Subject,
-    between: Sequence[Release],
-    *,
-    looker: Looker,
-    bench: Bench,
-    say: Callable[[str], None],
+    between: Sequence[Release], *, looker: Looker, say: Callable[[str], None]
 ) -> Bisection:
     """Bisect ``between``, whose first release is good and whose last one is bad.
 
-    Raises `UsageError` where both ends give the same bits, and `EnvironmentFailed` where an
-    end cannot be looked at.
+    The good end is looked at first: to be good is to have its bits. The bad end costs a build,
+    too, and a change is proven by two neighbours, so it is looked at only where it costs none, or
+    where nothing before it is bad. Raises `UsageError` where both ends give the same bits, and
+    `EnvironmentFailed` where an end that is needed cannot be looked at.
     """
     began = time.monotonic()
-    search = _Search(subject, looker, bench, say)
-    good, bad = between[0], between[-1]
-    search.begin(good, bad)
-    found = bisect(between, look=search.look, cheap=lambda release: bench.has(release.version))
+    search = _Search(between, looker, say)
+    try:
+        found = search.find()
+    except (EnvironmentFailed, StorageFull, UsageError) as error:
+        raise search.with_what_is_known(error) from error
     return Bisection(
-        package=bench.package,
-        subject=subject.title,
-        good=str(good),
-        bad=str(bad),
+        package=looker.bench.package,
+        subject=looker.survey.subject.title,
+        good=str(between[0]),
+        bad=str(between[-1]),
         last_good=str(found.last_good),
         first_bad=str(found.first_bad),
         skipped=tuple(map(str, found.skipped)),
-        steps=tuple(search.steps),
-        builds=bench.builds,
+        steps=tuple(search.steps.values()),
+        builds=looker.bench.builds,
         changed=search.changed(found.last_good, found.first_bad),
         machine=machine(),
         assumption=ASSUMPTION,
+        notes=search.notes(),
         seconds=round(time.monotonic() - began, 1),
     )
 
@@ -57,69 +54,145 @@ class _Search:
     """One bisection under way: what was seen of each release, and what is good."""
 
     def __init__(
-        self, subject: Subject, looker: Looker, bench: Bench, say: Callable[[str], None]
+        self, between: Sequence[Release], looker: Looker, say: Callable[[str], None]
     ) -> None:
-        self.steps: list[Step] = []
-        self._subject = subject
+        self.steps: dict[Release, Step] = {}
+        self._between = between
         self._looker = looker
-        self._bench = bench
+        self._subject = looker.survey.subject
+        self._package = looker.bench.package
         self._say = say
         self._columns: dict[Release, Column] = {}
-        self._good: Bits = ()
 
-    def begin(self, good: Release, bad: Release) -> None:
-        """Look at both ends: they must run, and differ."""
-        package = self._bench.package
-        for end in (good, bad):
-            column = self._columns[end] = self._looker.column(end)
-            if not column.answers:
-                raise EnvironmentFailed(
-                    f"{package} {end} cannot be looked at: {column.tried.reason}",
-                    hint="Name another release with --good or --bad.",
-                )
-        self._good = _bits(self._subject, self._columns[good])
-        if _bits(self._subject, self._columns[bad]) == self._good:
-            raise UsageError(
-                f"{self._subject.title} gives the same bits in {package} {good} and {bad}.",
-                hint="There is no change to find, or one that was reverted: --all looks at every "
-                "release between.",
-            )
-        self._note(good, "good")
-        self._note(bad, "bad")
-
-    def look(self, release: Release) -> Seen:
-        """Whether a release between the ends has the bits of the good one."""
-        column = self._columns[release] = self._looker.column(release)
-        state: Seen = "skipped"
-        if column.answers:
-            state = "good" if _bits(self._subject, column) == self._good else "bad"
-        self._say(f"{self._bench.package} {release}: {state}")
-        self._note(release, state)
-        return state
+    def find(self) -> Found[Release]:
+        """Search, and search again where what a capsule recorded turns out not to be so here."""
+        while True:
+            found = self._once()
+            doubted = [
+                one for one in (found.last_good, found.first_bad) if not self._is_confirmed(one)
+            ]
+            if not doubted:
+                return found
+            self._measure_recorded(doubted[0])
 
     def changed(self, old: Release, new: Release) -> tuple[RowChange, ...]:
         """The rows that changed between two releases that were looked at, with sizes."""
         before, after = self._columns[old], self._columns[new]
         pair = [before, self._looker.sized((old, before), (new, after))]
-        table = matrix(self._subject, [{}] * len(before.answers), pair)
+        table = matrix(self._subject, self._looker.survey.axes, pair)
         return table.changes[0].rows if table.changes else ()
+
+    def notes(self) -> tuple[str, ...]:
+        """What the answer rests on, besides what was run."""
+        found = []
+        bad = self._between[-1]
+        if bad not in self._columns:
+            found.append(
+                f"{self._package} {bad} was not looked at: the change lies before it, and two "
+                "neighbours prove it."
+            )
+        for release, step in self.steps.items():
+            if step.source == "recorded":
+                found.append(
+                    f"{self._package} {release} was not run: a capsule holds the bits that it "
+                    "gave on this machine."
+                )
+        return tuple(found)
+
+    def with_what_is_known(self, error: ForkpointError) -> ForkpointError:
+        """The same error, with the releases that were looked at before it."""
+        seen = ", ".join(f"{one.version} {one.state}" for one in self.steps.values())
+        hint = f"{error.hint} Looked at so far, and kept: {seen}." if seen else error.hint
+        return type(error)(error.message, hint=hint)
+
+    def _once(self) -> Found[Release]:
+        self.steps.clear()
+        good, bad = self._between[0], self._between[-1]
+        self._require(good)
+        self._note(good, "good")
+        if bad in self._columns or self._looker.cost(bad) < BUILD:
+            self._look_at_bad(bad)
+        coarse = newest_patches(self._between)
+        found = bisect(coarse, look=self._look, cost=self._cost)
+        first, last = (self._between.index(one) for one in (found.last_good, found.first_bad))
+        found = bisect(self._between[first : last + 1], look=self._look, cost=self._cost)
+        if found.first_bad == bad:
+            self._look_at_bad(bad)
+        return found
+
+    def _require(self, end: Release) -> None:
+        """Look at an end: it must run."""
+        column = self._column(end)
+        if not column.answers:
+            raise EnvironmentFailed(
+                f"{self._package} {end} cannot be looked at: {column.tried.reason}",
+                hint="Name another release with --good or --bad, or correct what is run.",
+            )
+
+    def _look_at_bad(self, bad: Release) -> None:
+        self._require(bad)
+        if self._state(bad) == "good":
+            good = self._between[0]
+            raise UsageError(
+                f"{self._subject.title} gives the same bits in {self._package} {good} and {bad}.",
+                hint="There is no change to find, or one that was reverted: --all looks at every "
+                "release between.",
+            )
+        self._note(bad, "bad")
+
+    def _look(self, release: Release) -> Seen:
+        """Whether a release between the ends has the bits of the good one."""
+        self._column(release)
+        state = self._state(release)
+        self._note(release, state)
+        return state
+
+    def _cost(self, release: Release) -> int:
+        return -1 if release in self._columns else self._looker.cost(release)
+
+    def _column(self, release: Release) -> Column:
+        if release not in self._columns:
+            self._say(f"looking at {self._package} {release}")
+            self._columns[release] = self._looker.column(release)
+        return self._columns[release]
+
+    def _state(self, release: Release) -> Seen:
+        column = self._columns[release]
+        if not column.answers:
+            return "skipped"
+        return "good" if self._bits(release) == self._bits(self._between[0]) else "bad"
+
+    def _is_confirmed(self, release: Release) -> bool:
+        """Whether the bits of a release were given by a replay, perhaps that of another release.
+
+        A capsule may hold bits that its call gives in its script only, and not alone: where no
+        replay at all is known to have given them, the release is run after all.
+        """
+        if not self._columns[release].tried.recorded or self._looker.is_confirmed(release):
+            return True
+        return any(
+            column.answers and not column.tried.recorded and self._bits(one) == self._bits(release)
+            for one, column in self._columns.items()
+        )
+
+    def _measure_recorded(self, release: Release) -> None:
+        self._looker.distrust(release)
+        del self._columns[release]
+        self.steps.pop(release, None)
 
     def _note(self, release: Release, state: Seen) -> None:
         tried = self._columns[release].tried
-        self.steps.append(
-            Step(version=str(release), state=state, reason=tried.reason, cached=tried.cached)
+        self.steps[release] = Step(
+            version=str(release),
+            state=state,
+            reason=tried.reason,
+            source="recorded" if tried.recorded else "known" if tried.cached else "run",
         )
 
-
-def _bits(subject: Subject, column: Column) -> Bits:
-    """All that a release answered; a call that did not run is part of it."""
-    return tuple(
-        tuple(
-            sorted(
-                (item, one.digests)
-                for item, one in answers.items()
-                if subject.row(item) is not None
-            )
+    def _bits(self, release: Release) -> Bits:
+        """All that a release answered; a call that did not run is part of it."""
+        row = self._subject.row
+        return tuple(
+            tuple(sorted((item, one.digests) for item, one in answers.items() if row(item)))
+            for answers in self._columns[release].answers
         )
-        for answers in column.answers
-    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -67,17 +68,7 @@ def list_releases(package: str, *, python: tuple[int, int] = (3, 11)) -> tuple[R
     Raises `UsageError` where no index knows the package, and `EnvironmentFailed` where an
     index is out of reach.
     """
-    settings = index_settings(os.environ)
-    files = [file for folder in _folders(settings) for file in _in_folder(folder)]
-    for index in _indexes(settings):
-        files += _in_index(index, package)
-    found = _releases(files, package, python)
-    if not found:
-        raise UsageError(
-            f"No index has a package {package!r}.",
-            hint="Check its spelling. The index is that of UV_DEFAULT_INDEX, or else PyPI.",
-        )
-    return found
+    return _known(_releases(_files(package), package, python), package)
 
 
 def select(
@@ -107,9 +98,49 @@ def select(
         and (prereleases or not release.version.is_prerelease)
         and wanted.contains(release.version, prereleases=prereleases)
     ]
-    if newest_patch:
-        chosen = list({one.version.release[:2]: one for one in chosen}.values())
-    return tuple(chosen)
+    return newest_patches(chosen, ends=False) if newest_patch else tuple(chosen)
+
+
+def newest_patches(releases: Sequence[Release], *, ends: bool = True) -> tuple[Release, ...]:
+    """The last release of each minor one; with ``ends`` the first and the last one, too."""
+    kept = {one.version.release[:2]: one for one in releases if one.obstacle is None}
+    for one in releases:
+        kept.setdefault(one.version.release[:2], one)
+    chosen = set(kept.values()) | ({releases[0], releases[-1]} if ends else set())
+    return tuple(one for one in releases if one in chosen)
+
+
+def list_by_python(package: str, pythons: Sequence[str]) -> dict[str, tuple[Release, ...]]:
+    """`list_releases` for several Pythons (3.11, or a path), asking the index once."""
+    files = _files(package)
+    return {
+        python: _known(_releases(files, package, series(python)), package) for python in pythons
+    }
+
+
+def series(python: str) -> tuple[int, int]:
+    """The minor release that a Python's version means; 3.11 for a path: uv has the last word."""
+    parts = python.split(".")
+    if len(parts) >= 2 and parts[0].isdigit() and parts[1].isdigit():
+        return int(parts[0]), int(parts[1])
+    return 3, 11
+
+
+def _files(package: str) -> list[_File]:
+    settings = index_settings(os.environ)
+    files = [file for folder in _folders(settings) for file in _in_folder(folder)]
+    for index in _indexes(settings):
+        files += _in_index(index, package)
+    return files
+
+
+def _known(found: tuple[Release, ...], package: str) -> tuple[Release, ...]:
+    if not found:
+        raise UsageError(
+            f"No index has a package {package!r}.",
+            hint="Check its spelling. The index is that of UV_DEFAULT_INDEX, or else PyPI.",
+        )
+    return found
 
 
 def _indexes(settings: Mapping[str, str]) -> tuple[str, ...]:
@@ -160,7 +191,9 @@ def _fetch(url: str) -> tuple[str, bytes]:
             f"{_without_secrets(url)!r} is not the address of an index.",
             hint="UV_DEFAULT_INDEX takes an address that starts with https://.",
         )
-    request = Request(url, headers={"Accept": _ACCEPT})  # noqa: S310 - the scheme is checked
+    plain, secret = _without_secrets(url), _secret(url)
+    headers = {"Accept": _ACCEPT} | ({"Authorization": f"Basic {secret}"} if secret else {})
+    request = Request(plain, headers=headers)  # noqa: S310 - the scheme is checked
     with urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310 - the scheme is checked
         return answer.headers.get_content_type(), answer.read(_MOST_BYTES)
 
@@ -243,6 +276,12 @@ def _version(
     except (InvalidWheelFilename, InvalidSdistFilename):
         return None
     return (version, obstacle) if name == canonicalize_name(package) else None
+
+
+def _secret(url: str) -> str:
+    """Name and password of an address, as the header of a request takes them."""
+    told = urlsplit(url).netloc.rpartition("@")[0]
+    return b64encode(unquote(told).encode()).decode()
 
 
 def _without_secrets(url: str) -> str:

@@ -2,10 +2,11 @@
 
 Layout, below the root::
 
-    locks/KEY.json                 the packages that a spec led to
+    locks/KEY.json                 the packages, and the Python, that a spec led to
     MACHINE/LOCK/AXIS.json         answers by item, of one environment at one axis value
     MACHINE/LOCK/AXIS.kept/ITEM/   outputs, as long as the next release is to be measured
     MACHINE/LOCK/AXIS.after-LOCK.json   sizes of the changes since another environment
+    MACHINE/LOCK/AXIS.why-LOCK-SUBJECT.json   the diagnosis of a change since another environment
 
 Each file is written whole or not at all, so a killed run loses the release it was on, no more.
 """
@@ -18,22 +19,24 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-from forkpoint.bisect.model import Answer, Size
+from forkpoint.bisect.model import Answer, Diagnosis, Size
 from forkpoint.environments import write_atomically
-from forkpoint.host import unwritable
+from forkpoint.errors import StorageFull
+from forkpoint.host import FULL
 
 T = TypeVar("T")
 _VARIABLES = re.compile(
     r"(OMP|MKL|KMP|ATEN|DNNL|ONEDNN|GOMP|OPENBLAS|CUBLAS|CUDA|NVIDIA_TF32)_?\w*"
 )
-_FORMAT = 1
+_FORMAT = 2
+_PLAIN = re.compile(r"[\w.=-]{1,80}")
 
 
 def digest(value: object) -> str:
@@ -57,6 +60,42 @@ def machine() -> dict[str, str]:
     }
     found |= {name: os.environ[name] for name in sorted(os.environ) if _VARIABLES.fullmatch(name)}
     return {key: text for key, text in found.items() if text}
+
+
+def other_machine(fingerprint: Mapping[str, str]) -> str | None:
+    """What tells the machine of a worker's fingerprint from this one, or None where nothing does.
+
+    Compared is what decides the bits of CPU ops: processor and the instructions in use, number
+    of processors, C library, variables.
+    """
+    here = machine()
+    features = set(here.get("features", "").split())
+    wide = {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= features
+    libc = re.sub(r"\W+", "", here.get("libc", ""))
+    theirs = {
+        name.removeprefix("variable."): value
+        for name, value in fingerprint.items()
+        if _VARIABLES.fullmatch(name.removeprefix("variable."))
+    }
+    if fingerprint.get("cpu.model") != here.get("processor"):
+        return f"on another processor ({fingerprint.get('cpu.model', 'unknown')})"
+    if (fingerprint.get("cpu.capability") == "AVX512") != wide:
+        return "with other processor features"
+    if fingerprint.get("cpu.count") != str(os.cpu_count()):
+        return "with another number of processors"
+    if libc not in re.sub(r"\W+", "", fingerprint.get("system.platform", "")):
+        return "with another C library"
+    if theirs != {name: value for name, value in here.items() if _VARIABLES.fullmatch(name)}:
+        return "under other environment variables"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What a spec led to: packages, a line each, and the Python's release."""
+
+    lock: tuple[str, ...]
+    python: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +130,21 @@ class Place:
         """Remove outputs that nobody will measure against."""
         shutil.rmtree(self.kept, ignore_errors=True)
 
+    def diagnosis(self, before: Place, subject: str) -> Diagnosis | None:
+        """Why a subject changed since another environment, where that was asked before."""
+        try:
+            data = self._why(before, subject).read_bytes()
+            return msgspec.json.decode(data, type=Diagnosis)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+
+    def add_diagnosis(self, before: Place, subject: str, found: Diagnosis) -> None:
+        """Keep why a subject changed."""
+        _write(self._why(before, subject), found)
+
+    def _why(self, before: Place, subject: str) -> Path:
+        return self.folder / f"{self.axis}.why-{before.folder.name}-{subject}.json"
+
     def _after(self, before: Place) -> Path:
         return self.folder / f"{self.axis}.after-{before.folder.name}.json"
 
@@ -101,20 +155,26 @@ class Results:
 
     root: Path
 
-    def place(self, lock: Sequence[str], axis: Mapping[str, str]) -> Place:
+    def place(self, installed: Installed, axis: Mapping[str, str]) -> Place:
         """Where the results of an environment are; ``axis`` are settings at run time."""
         name = "-".join(f"{key}_{value}" for key, value in sorted(axis.items())) or "default"
+        if not _PLAIN.fullmatch(name):
+            name = digest(name)
         here = digest({"format": _FORMAT, **machine()})
-        return Place(self.root / here / digest(list(lock)), name)
+        content = [*installed.lock, f"python {installed.python}"]
+        return Place(self.root / here / digest(content), name)
 
-    def lock(self, key: str) -> tuple[str, ...] | None:
-        """The packages that a spec led to last time, or None."""
+    def installed(self, key: str) -> Installed | None:
+        """What a spec led to last time, or None."""
         found = _read(self.root / "locks" / f"{key}.json", dict[str, tuple[str, ...]])
-        return found.get("lock")
+        if "lock" not in found or len(found.get("python", ())) != 1:
+            return None
+        return Installed(found["lock"], found["python"][0])
 
-    def remember_lock(self, key: str, lock: Sequence[str]) -> None:
-        """Keep the packages that a spec led to."""
-        _write(self.root / "locks" / f"{key}.json", {"lock": tuple(lock)})
+    def remember(self, key: str, installed: Installed) -> None:
+        """Keep what a spec led to."""
+        content = {"lock": installed.lock, "python": (installed.python,)}
+        _write(self.root / "locks" / f"{key}.json", content)
 
 
 def _read(path: Path, kind: type[dict[str, T]]) -> dict[str, T]:
@@ -130,7 +190,12 @@ def _write(path: Path, value: Any) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, msgspec.json.encode(value))
     except OSError as error:
-        raise unwritable("Results", path, error) from error
+        if error.errno not in FULL:
+            raise
+        raise StorageFull(
+            f"Results cannot be kept in {path.parent}: the disk is full.",
+            hint="Free some space: 'forkpoint env prune' removes built environments.",
+        ) from error
 
 
 def _processor(key: str) -> str:

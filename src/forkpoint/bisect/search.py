@@ -10,8 +10,8 @@ V = TypeVar("V")
 Seen = Literal["good", "bad", "skipped"]
 
 ASSUMPTION = (
-    "Bisection looks at the two ends and halves what lies between: it assumes one change there. "
-    "A change that was reverted later, or a second one, is not seen; --all looks at every release."
+    "Bisection halves what lies between the two ends: it assumes one change there. A change that "
+    "was reverted later, or a second one, is not seen; --all looks at every release."
 )
 
 
@@ -28,12 +28,13 @@ def bisect(
     between: Sequence[V],
     *,
     look: Callable[[V], Seen],
-    cheap: Callable[[V], bool] = lambda _: False,
+    cost: Callable[[V], int] = lambda _: 0,
 ) -> Found[V]:
-    """Find where ``between`` turns from good to bad; its ends are known to be so.
+    """Find where ``between`` turns from good to bad; its ends are taken to be so.
 
-    ``look`` is asked once for each value at most. Of the middle half, a value for which
-    ``cheap`` holds goes first: an environment that exists costs nothing to look at.
+    ``look`` is asked once for each value at most, and never for the ends. Values of the least
+    ``cost`` go first, and of those the one that is nearest to the middle: what is known already
+    narrows the search for nothing.
     """
     low, high = 0, len(between) - 1
     skipped: set[int] = set()
@@ -41,7 +42,7 @@ def bisect(
         open_ = [at for at in range(low + 1, high) if at not in skipped]
         if not open_:
             break
-        at = _choose(open_, lambda at: cheap(between[at]))
+        at = _choose(open_, lambda at: cost(between[at]))
         match look(between[at]):
             case "good":
                 low = at
@@ -56,9 +57,8 @@ def bisect(
     )
 
 
-def _choose(candidates: Sequence[int], cheap: Callable[[int], bool]) -> int:
-    """The middle one, or the cheap one that is nearest to it."""
+def _choose(candidates: Sequence[int], cost: Callable[[int], int]) -> int:
+    """The middle one of those that cost least."""
     centre = (len(candidates) - 1) / 2
-    ranked = sorted(range(len(candidates)), key=lambda at: (abs(at - centre), at))
-    free = [at for at in ranked if cheap(candidates[at])]
-    return candidates[(free or ranked)[0]]
+    order = range(len(candidates))
+    return candidates[min(order, key=lambda at: (cost(candidates[at]), abs(at - centre), at))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,17 @@ from typing import Any
 import click
 
 from forkpoint import api
-from forkpoint.bisect import Script, Subject, capsule_subject, catalogue, catalogue_subject
+from forkpoint.bisect import (
+    Script,
+    Subject,
+    capsule_subject,
+    catalogue,
+    catalogue_subject,
+    read_axes,
+)
 from forkpoint.cli import _options
 from forkpoint.environments import parse_size
 from forkpoint.errors import UsageError
-from forkpoint_worker.settings import CHOICES
 
 range_options = _options.together(
     click.option("--newest-patch", is_flag=True, help="Of each minor release, the last one only."),
@@ -38,8 +43,9 @@ range_options = _options.together(
         "--axis",
         "axes",
         multiple=True,
-        metavar="SETTING=A,B",
-        help="Measure at several values of a torch setting, as in threads=1,2. Repeatable.",
+        metavar="NAME=A,B",
+        help="Measure at several values of a torch setting (threads=1,2; device=cpu,cuda), a "
+        "variable (MKL_CBWR=AVX2,COMPATIBLE) or Python (python=3.10,3.11). Repeatable.",
     ),
     click.option("--python", default=api.PYTHON, show_default=True, metavar="3.11|PATH"),
     click.option("--torch-backend", default="auto", show_default=True, metavar="auto|cpu|cu128|…"),
@@ -48,6 +54,11 @@ range_options = _options.together(
         type=parse_size,
         metavar="SIZE",
         help="Keep environments and their packages below this, and remove old ones meanwhile.",
+    ),
+    click.option(
+        "--diagnose",
+        is_flag=True,
+        help="Compare the script in both releases of a change, and search for the ops behind it.",
     ),
     click.option("--refresh", is_flag=True, help="Resolve packages anew, also where known."),
 )
@@ -67,21 +78,8 @@ def read_range(chosen: Mapping[str, Any], releases: str) -> api.Range:
         max_cache=chosen["max_cache"],
         torch_backend=chosen["torch_backend"],
         refresh=chosen["refresh"],
+        diagnose=chosen["diagnose"],
     )
-
-
-def read_axes(texts: tuple[str, ...]) -> tuple[dict[str, str], ...]:
-    """All combinations of the values: ``threads=1,2`` are two."""
-    axes: list[list[tuple[str, str]]] = []
-    for text in texts:
-        name, equals, values = text.partition("=")
-        if not equals or name not in CHOICES or not all(values.split(",")):
-            raise UsageError(
-                f"--axis {text!r} cannot be read.",
-                hint=f"Write threads=1,2. The settings are {', '.join(CHOICES)}.",
-            )
-        axes.append([(name, value) for value in values.split(",")])
-    return tuple(dict(one) for one in itertools.product(*axes))
 
 
 def read_subject(chosen: Mapping[str, Any]) -> Subject:
@@ -93,7 +91,17 @@ def read_subject(chosen: Mapping[str, Any]) -> Subject:
         raise UsageError("--op chooses among the catalogue's ops.", hint="Add --catalogue.")
     if words and (Path(words[0]) / "capsule.json").is_file():
         return capsule_subject([Path(word) for word in words])
+    if words and Path(words[0]).is_dir():
+        raise _no_capsule(Path(words[0]))
     return Script(_options.workload({"module": chosen.get("module"), "words": words}))
+
+
+def _no_capsule(folder: Path) -> UsageError:
+    below = sorted(str(found.parent) for found in folder.glob("**/capsule.json"))
+    hint = "Name a script, or a folder that holds capsule.json."
+    if below:
+        hint = f"Below it are {', '.join(below[:6])}: name one of them."
+    return UsageError(f"{folder} is a folder, and holds no capsule.", hint=hint)
 
 
 def _catalogue(chosen: Mapping[str, Any]) -> Subject:

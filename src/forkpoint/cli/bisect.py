@@ -46,7 +46,7 @@ def bisect(**chosen: Any) -> int:
     package, good, bad = _ends(chosen)
     subject = read_subject(chosen)
     if chosen["every"]:
-        over = read_range(chosen, f"{package}>={good},<={bad}")
+        over = read_range(chosen, api.everything_between(package, good, bad))
         with output.watch() as watch:
             every = api.history(subject, over, observer=watch)
         if chosen["form"] == "json":

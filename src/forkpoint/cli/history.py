@@ -13,7 +13,7 @@ from forkpoint.bisect import History
 from forkpoint.cli._history_options import range_options, read_range, read_subject
 from forkpoint.cli._show import Output, print_bytes
 from forkpoint.report import history as show
-from forkpoint.report.history_page import write_page
+from forkpoint.report.history_page import write_history_page
 
 
 @click.command(
@@ -67,6 +67,8 @@ def history(**chosen: Any) -> int:
     with output.watch() as watch:
         found = api.history(subject, read_range(chosen, chosen["releases"]), observer=watch)
     _write(found, chosen)
+    if chosen["html"]:
+        output.say(f"The page is in {chosen['html']}")
     return int(any(change.rows for change in found.changes))
 
 
@@ -75,7 +77,7 @@ def _write(found: History, chosen: dict[str, Any]) -> None:
     if chosen["out"]:
         chosen["out"].write_bytes(encoded)
     if chosen["html"]:
-        write_page(found, chosen["html"])
+        write_history_page(found, chosen["html"])
     if chosen["form"] == "json":
         print_bytes(encoded)
     elif chosen["form"] == "markdown":

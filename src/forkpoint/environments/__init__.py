@@ -4,7 +4,7 @@
 with an interpreter to start, and `EnvironmentCache` holds what was built.
 """
 
-from forkpoint.environments.builder import build, clean_packages
+from forkpoint.environments.builder import build, clean_packages, is_built
 from forkpoint.environments.cache import CacheEntry, EnvironmentCache, write_atomically
 from forkpoint.environments.config import Config, load_config, parse_size
 from forkpoint.environments.disk import total as disk_usage
@@ -16,9 +16,11 @@ from forkpoint.environments.spec import (
     parse_spec,
     with_requirements,
 )
+from forkpoint.environments.torch_backend import CPU, first_choice, has_nvidia_gpu
 from forkpoint.environments.uv import index_settings
 
 __all__ = [
+    "CPU",
     "CacheEntry",
     "Config",
     "Environment",
@@ -29,7 +31,10 @@ __all__ = [
     "clean_packages",
     "disk_usage",
     "find_interpreters",
+    "first_choice",
+    "has_nvidia_gpu",
     "index_settings",
+    "is_built",
     "load_config",
     "parse_requirement",
     "parse_size",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import sysconfig
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -34,11 +36,13 @@ from forkpoint.environments.torch_backend import (
     check_backend,
 )
 from forkpoint.environments.uv import Uv, UvError, index_settings
-from forkpoint.errors import EnvironmentFailed, UsageError
+from forkpoint.errors import EnvironmentFailed, StorageFull, UsageError
 
 Progress = Callable[[str], None]
 
 _FORMAT = 1
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_ROOM = re.compile(r"os error (28|122)\b|No space left|Disk quota exceeded")
 _NUMPY_2_SINCE = Version("2.3")
 """The first torch release that works with numpy 2."""
 
@@ -56,7 +60,8 @@ def build(
     is checked and left as it is. Otherwise what the cache has is reused without starting
     anything, and what it has not is built. ``torch_backend`` is auto, cpu, cuXXX, or index.
     ``progress`` gets short lines while something is built. Raises `UsageError` for a spec
-    that names nothing, and `EnvironmentFailed` with uv's own reason where a build fails.
+    that names nothing, `StorageFull` where the disk is full, and `EnvironmentFailed` with uv's
+    own reason where a build fails otherwise.
     """
     say = progress or _silent
     checked(spec)
@@ -80,12 +85,33 @@ def build(
             built = _obtain(recipe, cache, say)
         except UvError as error:
             reachability.learn(str(error))
-            if last:
+            if last or _NO_ROOM.search(str(error)):
                 raise _failure(spec, str(error)) from None
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise _failure(spec, f"No space left at {error.filename}") from error
         else:
             note = reachability.fallback_note(wanted, backend)
-            return _environment(spec, cache, built, note)
+            environment = _environment(spec, cache, built, note)
+            return replace(environment, release=interpreter.release)
     raise AssertionError("there is always a backend to try")
+
+
+def is_built(
+    spec: EnvironmentSpec, *, cache: EnvironmentCache, torch_backend: str = "auto"
+) -> bool:
+    """Whether `build` would find this environment in the cache, and build nothing."""
+    try:
+        interpreter = _interpreter(spec, cache)
+    except EnvironmentFailed:
+        return False
+    wanted = check_backend(torch_backend)
+    recipes = (
+        _Recipe(spec=spec, interpreter=interpreter, backend=backend, patient=True)
+        for backend in Reachability(cache.root).candidates(wanted)
+    )
+    return any(cache.built(recipe.key) is not None for recipe in recipes)
 
 
 def clean_packages(cache: EnvironmentCache) -> None:
@@ -265,11 +291,15 @@ def _environment(
     )
 
 
-def _failure(spec: EnvironmentSpec, reason: str) -> EnvironmentFailed:
+def _failure(spec: EnvironmentSpec, reason: str) -> EnvironmentFailed | StorageFull:
+    if _NO_ROOM.search(reason):
+        return StorageFull(
+            f"environment {spec.name!r} ({spec.text}) could not be built: the disk is full "
+            f"({reason})",
+            hint="Free some space: 'forkpoint env prune' removes built environments.",
+        )
     hint = "Correct the requirements, or give another Python with python=3.11."
-    if "os error 28" in reason or "No space left" in reason:
-        hint = "Free space on the disk: 'forkpoint env prune' removes built environments."
-    elif "ailed to fetch" in reason:
+    if "ailed to fetch" in reason:
         hint = (
             "Check the network. uv does not read pip's configuration file: set UV_DEFAULT_INDEX "
             "(or PIP_INDEX_URL) to the index to use."

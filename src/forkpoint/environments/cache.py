@@ -223,6 +223,21 @@ class EnvironmentCache:
         removed = [e for e in self.entries() if e.built is None and self._remove(e.key)]
         return removed + self._remove_until(limit)
 
+    def evict(self, enough: Callable[[], bool]) -> list[CacheEntry]:
+        """Remove entries until ``enough`` says so: half-built first, then least recently used.
+
+        Those in use stay. Returns what was removed. ``enough`` is asked before each removal:
+        entries share files with each other, so nobody knows beforehand what one of them frees.
+        """
+        disk.empty(self.root / "trash")
+        removed: list[CacheEntry] = []
+        for entry in sorted(self.entries(), key=lambda one: one.built is not None):
+            if enough():
+                break
+            if self._remove(entry.key):
+                removed.append(entry)
+        return removed
+
     def _remove_until(self, limit: int, keep: str | None = None) -> list[CacheEntry]:
         entries = self.entries()
         total = sum(entry.size for entry in entries)

@@ -15,8 +15,9 @@ class Environment:
 
     ``python`` is the absolute path of the interpreter to start; ``lock`` has a line
     ``name==version`` (or ``name @ url``) for each package installed, sorted; ``key`` names
-    the content: equal keys have equal interpreters and packages. ``notes`` are whole
-    sentences that a user should see once.
+    the content: equal keys have equal interpreters and packages. ``release`` is the Python
+    version (3.11.7), empty for an environment that was there. ``notes`` are whole sentences
+    that a user should see once.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Environment:
     python: Path
     key: str
     lock: tuple[str, ...]
+    release: str = ""
     variables: dict[str, str] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -76,6 +76,11 @@ class Reachability:
         return True
 
 
+def first_choice(root: Path, backend: str) -> str:
+    """The backend that a build with this cache tries first: cpu, index, or cuXXX."""
+    return Reachability(root).candidates(check_backend(backend))[0]
+
+
 def prefers_cpu(backend: str) -> bool:
     """Whether ``auto`` means CPU wheels on this machine."""
     return backend == AUTO and sys.platform.startswith("linux") and not has_nvidia_gpu()

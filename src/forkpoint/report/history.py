@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import msgspec
 from rich import box
@@ -10,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from forkpoint.bisect import Bisection, Change, History, Row, RowChange
+from forkpoint.bisect import Bisection, Change, Diagnosis, History, Row, RowChange
+from forkpoint.model import Origin
 from forkpoint.report.words import counted, number, operator, plain, ulp
 
 MAX_ROWS = 40
@@ -51,8 +53,10 @@ def render(history: History, console: Console) -> None:
         console.print(Text(line), soft_wrap=True)
     for change in history.changes:
         console.print(Text(summary(change), style="bold" if change.rows else ""))
-        if change.rows:
-            console.print(_table(history, change))
+        for table in tables(history, change):
+            console.print(_table(table))
+        for line in reasons(history, change):
+            console.print(Text(f"  {line}"), soft_wrap=True)
 
 
 def introduction(history: History) -> Iterator[str]:
@@ -67,6 +71,9 @@ def introduction(history: History) -> Iterator[str]:
     for one in history.releases:
         if one.state == "skipped":
             yield f"{one.version} was skipped: {plain(one.reason or '')}"
+            continue
+        for axis, why in one.failures.items():
+            yield f"{one.version} at {axis} could not run: {plain(why)}"
     loose = sum(1 for row in history.rows if row.unrepeatable)
     if loose:
         yield f"{counted(loose, 'row')} not repeatable in two processes of one release: see JSON"
@@ -83,39 +90,156 @@ def to_markdown(history: History) -> str:
             lines += [f"New here: {counted(len(change.appeared), 'row')}.", ""]
         if change.vanished:
             lines += [f"No longer there: {counted(len(change.vanished), 'row')}.", ""]
-        if not change.rows:
-            continue
-        lines += ["| " + " | ".join(HEAD) + " |", "|" + " --- |" * len(HEAD)]
-        lines += ["| " + " | ".join(cells) + " |" for cells in _cells(history, change)]
-    return "\n".join(lines) + "\n"
+        for table in tables(history, change):
+            lines += ["| " + " | ".join(table.head) + " |", "|" + " --- |" * len(table.head)]
+            lines += ["| " + " | ".join(cells) + " |" for cells in table.cells] + [""]
+        lines += [f"- {line}" for line in reasons(history, change)]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def render_bisection(found: Bisection, console: Console) -> None:
     """A bisection on a terminal."""
     for step in found.steps:
-        known = " (known)" if step.cached else ""
         reason = f": {plain(step.reason)}" if step.reason else ""
-        console.print(Text(f"  {found.package} {step.version}: {step.state}{known}{reason}"))
+        line = f"  {found.package} {step.version}: {step.state}{_SOURCES[step.source]}{reason}"
+        console.print(Text(line), soft_wrap=True)
     head = f"{found.subject} changes in {found.package} {found.first_bad}"
     if found.skipped:
         head += f" or in {', '.join(found.skipped)}, which could not be looked at"
     console.print(Text(f"{head} (last good: {found.last_good})", style="bold"), soft_wrap=True)
     console.print(Text(f"{counted(found.builds, 'environment')} built, {found.seconds:.0f} s"))
-    for row in found.changed[:MAX_ROWS]:
-        console.print(Text(f"  {plain(row.name)}: {_size([row])}"), soft_wrap=True)
-    console.print(Text(found.assumption, style="dim"), soft_wrap=True)
+    for line in _changed(found):
+        console.print(Text(f"  {line}"), soft_wrap=True)
+    for line in (*found.notes, found.assumption):
+        console.print(Text(line, style="dim"), soft_wrap=True)
+
+
+_SOURCES = {"run": "", "known": " (known)", "recorded": " (recorded in the capsule)"}
+
+
+def _changed(found: Bisection) -> Iterator[str]:
+    """What changed, by itself first; what passes it on in a script is counted."""
+    own = [row for row in found.changed if row.own]
+    groups: dict[str, list[RowChange]] = {}
+    for row in own:
+        groups.setdefault(_group(row), []).append(row)
+    for name, many in list(groups.items())[:MAX_ROWS]:
+        calls, tried = sum(row.own or 0 for row in many), sum(row.inputs for row in many)
+        share = f" in {calls} of {counted(tried, 'call')}" if tried > 1 else ""
+        size = f": {_size(many)}" if any(row.max_abs is not None for row in many) else ""
+        yield f"{plain(name)} differs by itself{share}{size}"
+    if len(groups) > MAX_ROWS:
+        yield f"{len(groups) - MAX_ROWS} more: see --format json"
+    rest = [row for row in found.changed if not row.own]
+    if rest and own:
+        yield f"{counted(len(rest), 'row')} of modules and ops pass it on"
+    for row in [] if own else rest[:MAX_ROWS]:
+        yield f"{plain(row.name)}: other bits"
+    for origin in dict.fromkeys(_origin(one) for own in found.diagnoses for one in own.origins):
+        op, dtype, size, far, nearer = origin
+        yield f"{op} ({dtype}): {size}; {far} ULP from float64, nearer: {nearer}"
+    yield from diagnosed(found.diagnoses)
+
+
+def _group(row: RowChange) -> str:
+    """The op and dtype of an op's signature; the name of anything else."""
+    op, bracket, arguments = row.name.partition("(")
+    dtype, shape, _ = arguments.partition("[")
+    return f"{operator(op)} ({dtype})" if bracket and shape else row.name
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """One table: what it shows, its head, and its lines of text."""
+
+    title: str
+    head: tuple[str, ...]
+    cells: list[tuple[str, ...]]
 
 
 HEAD = ("op", "dtype", "rows", "inputs", "largest difference", "nearer to float64")
+OWN_HEAD = ("differs by itself", "dtype", "signatures", "calls")
+ORIGIN_HEAD = ("origin", "dtype", "largest difference", "ULP from float64", "nearer")
 
 
-def _table(history: History, change: Change) -> Table:
-    table = Table(*HEAD, box=box.SIMPLE_HEAD)
-    cells = list(_cells(history, change))
-    for line in cells[:MAX_ROWS]:
+def tables(history: History, change: Change) -> Iterator[Cells]:
+    """What changed, as tables: of calls, ops with sizes; of a script, the ops behind it."""
+    if not change.rows:
+        return
+    if not is_script(history):
+        yield Cells("Op calls with other bits", HEAD, list(_cells(history, change)))
+        return
+    own = list(_own(history, change))
+    if own:
+        yield Cells("Ops with other bits from equal inputs", OWN_HEAD, own)
+    origins = [_origin(one) for found in change.diagnoses for one in found.origins]
+    if origins:
+        yield Cells(
+            "Origins, by diagnosis", ORIGIN_HEAD, list(dict.fromkeys(origins))
+        )  # once for axis values that agree
+
+
+def reasons(history: History, change: Change) -> Iterator[str]:
+    """What is to be said of a change of a script beside the tables."""
+    if change.rows and is_script(history):
+        passed = sum(1 for one in change.rows if not one.own)
+        if passed < len(change.rows):
+            yield f"{counted(passed, 'row')} of modules and ops pass it on"
+        elif not change.diagnoses:
+            yield "no op call with equal inputs is known to differ: --diagnose searches for one"
+    yield from diagnosed(change.diagnoses)
+
+
+def diagnosed(diagnoses: Sequence[Diagnosis]) -> Iterator[str]:
+    """The sentences of diagnoses, once for axis values that agree, and where capsules are."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for one in diagnoses:
+        failed = (f"the diagnosis failed: {one.failure}",) if one.failure else ()
+        alike.setdefault((*one.explanation, *failed), []).append(one.axis)
+    for lines, axes in alike.items():
+        at = f"at {' and '.join(axes)}: " if any(axes) and lines else ""
+        yield from (plain(f"{at}{line}") for line in lines)
+    for one in diagnoses:
+        if one.folder:
+            where = f" at {one.axis}" if one.axis else ""
+            yield f"comparison and capsules{where} are in {one.folder}"
+
+
+def is_script(history: History) -> bool:
+    """Whether the rows are modules and ops of a script, and not calls of their own."""
+    return any(not row.op for row in history.rows)
+
+
+def _own(history: History, change: Change) -> Iterator[tuple[str, ...]]:
+    for op, dtype, many in by_op(history, change):
+        own = [one for one in many if one.own]
+        if own:
+            calls, tried = sum(one.own or 0 for one in own), sum(one.inputs for one in own)
+            yield operator(op), dtype, str(len(own)), f"{calls} of {tried}"
+
+
+def _origin(origin: Origin) -> tuple[str, ...]:
+    """An origin's size, and both sides' distances from float64, by each row's largest value."""
+    far, nearer, size = "not measured", "not measured", "not measured"
+    if origin.oracle is not None:
+        one = origin.oracle
+        before = one.baseline_row_ulp or one.baseline_max_ulp
+        after = one.candidate_row_ulp or one.candidate_max_ulp
+        far = f"{before:.3g} and {after:.3g}"
+        nearer = {"baseline": "before", "candidate": "after"}.get(one.nearer, "neither")
+    if origin.metrics is not None:
+        distance = "" if origin.metrics.max_ulp is None else f"{ulp(origin.metrics.max_ulp)} ULP, "
+        size = f"{distance}max abs {number(origin.metrics.max_abs)}"
+    return operator(origin.op), ", ".join(origin.dtypes), size, far, nearer
+
+
+def _table(found: Cells) -> Table:
+    table = Table(*found.head, box=box.SIMPLE_HEAD)
+    for line in found.cells[:MAX_ROWS]:
         table.add_row(*(Text(plain(cell)) for cell in line))
-    if len(cells) > MAX_ROWS:
-        table.add_row(f"{len(cells) - MAX_ROWS} more: see --format json", *[""] * (len(HEAD) - 1))
+    if len(found.cells) > MAX_ROWS:
+        more = f"{len(found.cells) - MAX_ROWS} more: see --format json"
+        table.add_row(more, *[""] * (len(found.head) - 1))
     return table
 
 
@@ -124,7 +248,9 @@ def _cells(history: History, change: Change) -> Iterator[tuple[str, ...]]:
     for op, dtype, many in by_op(history, change):
         tried, differ = sum(one.inputs for one in many), sum(one.differing for one in many)
         back = {one.returns_to for one in many if one.returns_to}
+        since = {one.since for one in many if one.since}
         size = _size(many) + (f"; bits of {', '.join(sorted(back))} again" if back else "")
+        size += f"; since {', '.join(sorted(since))}" if since else ""
         share = f"{len(many)} of {totals.get((op, dtype), len(many))}"
         yield operator(op), dtype, share, f"{differ} of {tried}", size, _nearer(many)
 

@@ -1,59 +1,57 @@
-"""A history as one self-contained page: a matrix to hover over and to filter."""
+"""A history as one self-contained page: what changed, and a matrix to hover over and to filter."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from html import escape
-from importlib.resources import files
+import os
 from pathlib import Path
 
-import msgspec
 from plotly.offline import get_plotlyjs
 
 from forkpoint.bisect import History
-from forkpoint.report.history import introduction, summary
+from forkpoint.report.history import introduction, reasons, summary, tables
+from forkpoint.report.page import asset, data_block, render_page, write_page
 from forkpoint.report.words import plain
 
 
-def write_page(history: History, path: Path) -> Path:
-    """Write the page (about 5 MB) and return its path; an old file is replaced whole."""
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(to_page(history), encoding="utf-8")
-    return draft.replace(path)
+def write_history_page(history: History, path: str | os.PathLike[str]) -> Path:
+    """Write the page (about 5 MB) and return its path; an old file is replaced whole.
+
+    Raises `StorageFull` where the disk is full, and `UsageError` where no file can be there.
+    """
+    return write_page(history_to_html(history), path)
 
 
-def to_page(history: History) -> str:
+def history_to_html(history: History) -> str:
     """The page as text; nothing in it is loaded from elsewhere."""
-    script = (files("forkpoint.report") / "templates" / "history.js").read_text(encoding="utf-8")
-    style = (files("forkpoint.report") / "templates" / "history.css").read_text(encoding="utf-8")
-    scripts = [get_plotlyjs(), script]
-    hashes = " ".join(f"'sha256-{_digest(text)}'" for text in scripts)
-    policy = (
-        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:"
-    )
-    title = escape(plain(f"{history.package}: {history.subject}"))
-    intro = "".join(f"<p>{escape(line)}</p>" for line in introduction(history))
-    changes = "".join(f"<li>{escape(summary(change))}</li>" for change in history.changes)
-    data = msgspec.json.encode(_data(history)).decode().replace("<", "\\u003c")
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        f"<style>{style}</style></head><body><h1>{title}</h1>{intro}<ul>{changes}</ul>"
-        '<p><label>Filter <input id="filter" placeholder="layer_norm float32"></label> '
-        '<label><input id="changed" type="checkbox" checked> only rows that change</label> '
-        '<span id="count"></span></p><div id="matrix"></div>'
-        f'<script id="data" type="application/json">{data}</script>'
-        + "".join(f"<script>{text}</script>" for text in scripts)
-        + "</body></html>\n"
+    changes = [
+        {
+            "summary": summary(change),
+            "tables": list(tables(history, change)),
+            "sentences": list(reasons(history, change)),
+        }
+        for change in history.changes
+    ]
+    return render_page(
+        "history.html.j2",
+        scripts={
+            "page": asset("page.js"),
+            "plotly": get_plotlyjs(),
+            "history": asset("history.js"),
+        },
+        title=f"{history.package}: {history.subject}",
+        introduction=list(introduction(history)),
+        changes=changes,
+        data=data_block(_matrix(history)),
     )
 
 
-def _data(history: History) -> dict[str, object]:
+def _matrix(history: History) -> dict[str, object]:
+    """What the script draws: classes of bits, and what to say of each cell."""
     hover: dict[tuple[str, str, str], str] = {}
     for change in history.changes:
         for one in change.rows:
-            text = f"{one.differing} of {one.inputs} inputs differ from {change.before}"
+            since = one.since or change.before
+            text = f"{one.differing} of {one.inputs} inputs differ from {since}"
             if one.max_abs is not None:
                 text += f", max abs {one.max_abs:.3g}, {one.max_ulp} ULP"
             if one.nearer:
@@ -74,7 +72,3 @@ def _data(history: History) -> dict[str, object]:
             for row in history.rows
         ],
     }
-
-
-def _digest(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

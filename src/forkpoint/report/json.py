@@ -8,6 +8,7 @@ import msgspec
 
 from forkpoint.audit import SCHEMA as AUDIT_SCHEMA
 from forkpoint.audit import Audit
+from forkpoint.bisect import BISECT_SCHEMA, HISTORY_SCHEMA, Bisection, History
 from forkpoint.errors import UsageError
 from forkpoint.model import ARTIFACTS_SCHEMA, SCHEMA, ArtifactComparison, Comparison
 
@@ -53,6 +54,16 @@ def artifacts_schema() -> dict[str, object]:
 def audit_schema() -> dict[str, object]:
     """JSON Schema of an audit's JSON."""
     return _schema(Audit, "audit", AUDIT_SCHEMA)
+
+
+def history_schema() -> dict[str, object]:
+    """JSON Schema of a history's JSON."""
+    return _schema(History, "history", HISTORY_SCHEMA)
+
+
+def bisect_schema() -> dict[str, object]:
+    """JSON Schema of a bisection's JSON."""
+    return _schema(Bisection, "bisect", BISECT_SCHEMA)
 
 
 def _schema(kind: type, name: str, title: str) -> dict[str, object]:

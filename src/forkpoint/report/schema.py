@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
 import msgspec
 
-from forkpoint.report.json import artifacts_schema, audit_schema, json_schema
+from forkpoint.report.json import (
+    artifacts_schema,
+    audit_schema,
+    bisect_schema,
+    history_schema,
+    json_schema,
+)
 
 FILE_NAME = "comparison-1.schema.json"
 ARTIFACTS_FILE_NAME = "artifacts-1.schema.json"
 AUDIT_FILE_NAME = "audit-1.schema.json"
+HISTORY_FILE_NAME = "history-1.schema.json"
+BISECT_FILE_NAME = "bisect-1.schema.json"
+
+SCHEMAS: dict[str, Callable[[], dict[str, object]]] = {
+    FILE_NAME: json_schema,
+    ARTIFACTS_FILE_NAME: artifacts_schema,
+    AUDIT_FILE_NAME: audit_schema,
+    HISTORY_FILE_NAME: history_schema,
+    BISECT_FILE_NAME: bisect_schema,
+}
+"""What makes each schema, by the name of its file."""
 
 
-def schema_text() -> str:
-    """The schema of a comparison as it is shipped: sorted, indented, with a final newline."""
-    return _text(json_schema())
-
-
-def artifacts_schema_text() -> str:
-    """The same for a comparison of files."""
-    return _text(artifacts_schema())
-
-
-def audit_schema_text() -> str:
-    """The same for an audit."""
-    return _text(audit_schema())
+def schema_text(name: str = FILE_NAME) -> str:
+    """A schema as it is shipped: sorted, indented, with a final newline."""
+    encoded = msgspec.json.encode(SCHEMAS[name](), order="sorted")
+    return msgspec.json.format(encoded, indent=2).decode() + "\n"
 
 
 def shipped_schema(name: str = FILE_NAME) -> str:
@@ -36,17 +45,8 @@ def shipped_schema(name: str = FILE_NAME) -> str:
 
 def main() -> None:
     """Write the schemas beside this module."""
-    for name, text in (
-        (FILE_NAME, schema_text()),
-        (ARTIFACTS_FILE_NAME, artifacts_schema_text()),
-        (AUDIT_FILE_NAME, audit_schema_text()),
-    ):
-        Path(__file__).with_name(name).write_text(text, encoding="utf-8")
-
-
-def _text(schema: dict[str, object]) -> str:
-    encoded = msgspec.json.encode(schema, order="sorted")
-    return msgspec.json.format(encoded, indent=2).decode() + "\n"
+    for name in SCHEMAS:
+        Path(__file__).with_name(name).write_text(schema_text(name), encoding="utf-8")
 
 
 if __name__ == "__main__":

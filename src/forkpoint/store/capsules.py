@@ -28,6 +28,7 @@ class _Output(msgspec.Struct, frozen=True):
 class _Tensor(msgspec.Struct, frozen=True):
     dtype: str
     shape: tuple[int, ...]
+    device: str = "cpu"
 
 
 class _Document(msgspec.Struct, frozen=True):
@@ -48,6 +49,7 @@ class _Content(msgspec.Struct, frozen=True):
     outputs: tuple[_Output, ...]
     source: _Source = _Source()
     reason: str | None = None
+    fingerprint: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +57,9 @@ class Capsule:
     """One recorded op call.
 
     ``outputs`` maps slots to digests; ``step``, ``module`` and ``number`` say which call it was;
-    ``shapes`` and ``dtype`` (of the first one) are those of its input tensors. ``reason`` says
-    why it cannot be replayed, or is null.
+    ``shapes``, ``devices`` and ``dtype`` (of the first one) are those of its input tensors;
+    ``fingerprint`` is that of the environment. ``reason`` says why it cannot be replayed, or is
+    null.
     """
 
     folder: Path
@@ -69,6 +72,8 @@ class Capsule:
     number: int
     signature: str
     reason: str | None
+    devices: frozenset[str] = frozenset()
+    fingerprint: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_capsule(folder: Path) -> Capsule:
@@ -90,6 +95,8 @@ def read_capsule(folder: Path) -> Capsule:
         number=content.source.call,
         signature=content.source.signature,
         reason=content.reason,
+        devices=frozenset(tensor.device for tensor in tensors),
+        fingerprint=content.fingerprint,
     )
 
 
