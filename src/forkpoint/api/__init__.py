@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from forkpoint.api._artifacts import diff_artifacts
+from forkpoint.api._artifacts import diff_artifacts, unpacking
 from forkpoint.api._compare import Finished, compare, diff, run_comparison
 from forkpoint.api._history import PYTHON, Range, bisect, history
 from forkpoint.api._options import Observer, Options
@@ -29,6 +29,7 @@ __all__ = [
     "record",
     "replay_capsules",
     "run_comparison",
+    "unpacking",
 ]
 
 

@@ -7,6 +7,7 @@ from forkpoint.host._place import FULL, is_recording, publish, require_free, sta
 from forkpoint.host._replay import replay
 from forkpoint.host._result import JobResult, LastEvent, Status
 from forkpoint.host._run import Watcher, run_job
+from forkpoint.host._unpack import Unpacked, UnpackStatus, unpack
 
 __all__ = [
     "FULL",
@@ -19,6 +20,8 @@ __all__ = [
     "Replayed",
     "ReplayedOutput",
     "Status",
+    "UnpackStatus",
+    "Unpacked",
     "Watcher",
     "Workload",
     "half_open",
@@ -29,5 +32,6 @@ __all__ = [
     "require_free",
     "run_job",
     "stage",
+    "unpack",
     "unwritable",
 ]
