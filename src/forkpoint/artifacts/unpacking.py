@@ -104,6 +104,11 @@ def _contents(answer: Unpacked, folder: Path) -> Contents | Refused:
             f"Not compared: {reason}, and it is a pickle. {NEEDS_TORCH}",
             hint=NEEDS_TORCH,
         )
+    if answer.status == "crashed":
+        return Refused(
+            f"Not compared: the process that read it died over it: {reason}.",
+            hint="Is it damaged, or too large for this machine's memory? Do not trust it.",
+        )
     if answer.status != "read":
         return Refused(
             f"Not compared, and nothing of it was run: {reason}.",
