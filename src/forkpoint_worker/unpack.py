@@ -7,18 +7,14 @@ is limited, so that a file cannot make more of itself than `GROWTH` allows.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import pickle
 import re
 import zipfile
-from typing import Any, Iterator, Mapping
+from typing import Any, Mapping
 
-try:
-    import resource
-except ImportError:  # not on Windows
-    resource = None  # type: ignore[assignment]
+from .limits import memory_limit
 
 TENSORS = "tensors.safetensors"
 CONTENT = "content.json"
@@ -109,7 +105,7 @@ def unpack(path: str, out: str) -> None:
 
     size = os.path.getsize(path)
     archive = _is_archive(path, size)
-    with _memory_limit(GROWTH * size + _ROOM):
+    with memory_limit(GROWTH * size + _ROOM):
         value = torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
         contents = Contents(value, limit=GROWTH * size + (1 << 20))
         os.makedirs(out)
@@ -141,29 +137,3 @@ def _is_archive(path: str, size: int) -> bool:
             "never writes it: it looks like a zip bomb" % (len(members), claimed, size)
         )
     return True
-
-
-@contextlib.contextmanager
-def _memory_limit(more: int) -> Iterator[None]:
-    """Let the process allocate ``more`` bytes beyond what it has, where the system can tell."""
-    have = _allocated()
-    if resource is None or have is None:
-        yield
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limits = [have + more, *(limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY)]
-    resource.setrlimit(resource.RLIMIT_DATA, (min(limits), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-
-
-def _allocated() -> int | None:
-    """Bytes of private memory that the process has mapped, as RLIMIT_DATA counts them (Linux)."""
-    try:
-        with open("/proc/self/status") as stream:
-            found = re.search(r"^VmData:\s*(\d+) kB", stream.read(), re.MULTILINE)
-    except OSError:
-        return None
-    return int(found[1]) * 1024 if found else None

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, TypeGuard
 
 from forkpoint.artifacts.comparer import Comparer, Context, File, Found, Refused, registered
+from forkpoint.artifacts.csv import Csv
 from forkpoint.artifacts.documents import Json, JsonLines
 from forkpoint.artifacts.npy import Npy, Npz
 from forkpoint.artifacts.plaid import (
@@ -21,6 +22,7 @@ from forkpoint.artifacts.plaid import (
 )
 from forkpoint.artifacts.rankings import RankingFile
 from forkpoint.artifacts.safetensors import Safetensors
+from forkpoint.artifacts.tables import Arrow, Parquet
 from forkpoint.artifacts.text import PlainText, RawBytes
 from forkpoint.artifacts.torch import TorchFile
 from forkpoint.artifacts.unpacking import Unpack
@@ -34,7 +36,10 @@ OWN: tuple[Comparer, ...] = (
     Npz(),
     Safetensors(),
     TorchFile(),
+    Parquet(),
+    Arrow(),
     RankingFile(),
+    Csv(),
     JsonLines(),
     Json(),
     PlainText(),

@@ -10,7 +10,7 @@ import zipfile
 
 import torch
 
-from forkpoint_worker import unpack
+from forkpoint_worker import limits, unpack
 from support import safetensors
 
 
@@ -150,10 +150,10 @@ def test_values_that_grow_are_not_followed(tmp):
 
 
 def test_memory_is_limited_while_a_file_is_read_and_not_after():
-    if unpack.resource is None or unpack._allocated() is None:
+    if limits.resource is None or limits.allocated() is None:
         raise unittest.SkipTest("this system cannot tell")
-    before = unpack.resource.getrlimit(unpack.resource.RLIMIT_DATA)
-    with unpack._memory_limit(1 << 28):
+    before = limits.resource.getrlimit(limits.resource.RLIMIT_DATA)
+    with limits.memory_limit(1 << 28):
         torch.zeros(1 << 20)
         try:
             torch.zeros(1 << 30)
@@ -161,4 +161,4 @@ def test_memory_is_limited_while_a_file_is_read_and_not_after():
             assert "memory" in str(error)
         else:
             raise AssertionError("4 GiB were given")
-    assert unpack.resource.getrlimit(unpack.resource.RLIMIT_DATA) == before
+    assert limits.resource.getrlimit(limits.resource.RLIMIT_DATA) == before
