@@ -48,21 +48,26 @@ def same_bytes(one: File, two: File) -> bool:
     """Whether two files are equal, by reading both once at disk speed."""
     if one.size != two.size:
         return False
-    buffers = [memoryview(bytearray(BLOCK)) for _ in range(2)]
+    buffers = bytearray(BLOCK), bytearray(BLOCK)  # these are compared at the memory's speed
     with one.open() as b, two.open() as c:
         while True:
             sizes = [_fill(stream, buffer) for stream, buffer in zip((b, c), buffers, strict=True)]
-            if sizes[0] != sizes[1] or buffers[0][: sizes[0]] != buffers[1][: sizes[1]]:
+            ours, theirs = (
+                buffer if size == BLOCK else buffer[:size]
+                for buffer, size in zip(buffers, sizes, strict=True)
+            )
+            if ours != theirs:
                 return False
             if not sizes[0]:
                 return True
 
 
-def _fill(stream: object, buffer: memoryview) -> int:
+def _fill(stream: object, buffer: bytearray) -> int:
     size = 0
     readinto = stream.readinto  # type: ignore[attr-defined]
-    while size < len(buffer) and (got := readinto(buffer[size:])):
-        size += got
+    with memoryview(buffer) as view:
+        while size < len(view) and (got := readinto(view[size:])):
+            size += got
     return size
 
 
