@@ -9,6 +9,7 @@ What there is for each embedding is looked at in blocks, so that memory stays bo
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
@@ -23,6 +24,7 @@ Array = NDArray[np.generic]
 Integers = NDArray[np.int64]
 
 _BLOCK = 1 << 16
+_BYTES = 1 << 25
 _OPEN = 4
 _MAX_JSON = 1 << 28
 _HINT = "Is the folder a whole PLAID index in .npy files? Write it again."
@@ -214,18 +216,18 @@ def read_index(folder: Path, *, documents: Sequence[str] | None = None) -> Index
     _require(bool(numbers), f"{folder} has no N.codes.npy")
 
     def rows(what: str) -> Rows:
-        return Rows([partial(_array, folder / f"{number}.{what}.npy") for number in numbers])
+        return Rows([partial(read_array, folder / f"{number}.{what}.npy") for number in numbers])
 
     return Index(
-        centroids=_array(folder / "centroids.npy"),
+        centroids=read_array(folder / "centroids.npy"),
         codes=rows("codes"),
         residuals=rows("residuals"),
-        cutoffs=_array(folder / "bucket_cutoffs.npy"),
-        weights=_array(folder / "bucket_weights.npy"),
-        avg_residual=_array(folder / "avg_residual.npy"),
-        doclens=read_doclens(folder, numbers),
-        ivf=_array(folder / "ivf.npy"),
-        ivf_lengths=_array(folder / "ivf_lengths.npy").astype(np.int64),
+        cutoffs=read_array(folder / "bucket_cutoffs.npy"),
+        weights=read_array(folder / "bucket_weights.npy"),
+        avg_residual=read_array(folder / "avg_residual.npy"),
+        doclens=read_doclens([folder / f"doclens.{number}.json" for number in numbers]),
+        ivf=read_array(folder / "ivf.npy"),
+        ivf_lengths=read_array(folder / "ivf_lengths.npy").astype(np.int64),
         documents=None if documents is None else tuple(documents),
     )
 
@@ -236,16 +238,20 @@ def chunk_numbers(names: Sequence[str]) -> list[str]:
     return sorted((number for number in found if number.isdecimal()), key=int)
 
 
-def read_doclens(folder: Path, numbers: Sequence[str]) -> Integers:
-    """The lengths of all documents, from ``doclens.N.json``."""
-    return np.concatenate([_doclens(folder / f"doclens.{number}.json") for number in numbers])
+def read_doclens(paths: Sequence[Path]) -> Integers:
+    """The lengths of all documents, from the ``doclens.N.json`` of each chunk."""
+    return np.concatenate([_doclens(path) for path in paths])
 
 
-def _array(path: Path) -> Array:
+def read_array(path: Path) -> Array:
+    """The array in a ``.npy`` file, mapped; raises `ForkpointError` for any other file."""
     try:
-        found: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError, zipfile.BadZipFile) as error:
         raise ForkpointError(f"{path} cannot be read: {error}.", hint=_HINT) from error
+    if not isinstance(found, np.ndarray):
+        found.close()
+        raise ForkpointError(f"{path} cannot be read: it is an archive.", hint=_HINT)
     return found
 
 
@@ -321,21 +327,25 @@ def _embeddings(
 ) -> dict[str, tuple[int, int]]:
     """Codes, residual buckets under equal codes, and documents with a change in either."""
     lengths = one.doclens[pairs[:, 0]]
-    blocks = np.cumsum(lengths) // _BLOCK  # documents whose embeddings make about one block
     changed = moved = same = documents = 0
-    for start, stop in _runs(blocks):
+    at_once = max(1, _BYTES // (one.centroids.shape[1] * max(1, one.bits)))
+    # documents whose embeddings make about one block, and of each block as much as fits
+    for start, stop in _runs(np.cumsum(lengths) // _BLOCK):
         rows = _rows(one, two, pairs[start:stop])
-        codes = two.codes[rows[:, 1]]
-        unlike = one.codes[rows[:, 0]] != (codes if renumbered is None else renumbered[codes])
-        kept = rows[~unlike]
-        buckets = (one.buckets(kept[:, 0]) != two.buckets(kept[:, 1])).sum(axis=1)
-        touched = unlike.copy()
-        touched[~unlike] = buckets > 0
         owner = np.repeat(np.arange(stop - start), lengths[start:stop])
-        changed += int(unlike.sum())
-        moved += int(buckets.sum())
-        same += len(kept)
-        documents += len(np.unique(owner[touched]))
+        touched = np.zeros(stop - start, dtype=np.bool_)
+        for first in range(0, len(rows), at_once):
+            part = rows[first : first + at_once]
+            codes = two.codes[part[:, 1]]
+            unlike = one.codes[part[:, 0]] != (codes if renumbered is None else renumbered[codes])
+            kept = part[~unlike]
+            buckets = (one.buckets(kept[:, 0]) != two.buckets(kept[:, 1])).sum(axis=1)
+            changed += int(unlike.sum())
+            moved += int(buckets.sum())
+            same += len(kept)
+            unlike[~unlike] = buckets > 0
+            touched[owner[first : first + at_once][unlike]] = True
+        documents += int(touched.sum())
     return {
         "codes": (changed, int(lengths.sum())),
         "residuals": (moved, same * one.centroids.shape[1]),

@@ -25,14 +25,18 @@ from forkpoint.artifacts.indexes import (
     Rows,
     chunk_numbers,
     compare_indexes,
+    read_array,
     read_doclens,
-    read_index,
 )
 from forkpoint.artifacts.torch import contents_of
 from forkpoint.artifacts.walk import same_bytes
 from forkpoint.compare import compare_arrays, limits_for
 from forkpoint.errors import ForkpointError
 from forkpoint.model import Verdict
+from forkpoint_worker.limits import memory_limit
+
+MAX_MEMORY = 4 << 30
+"""Bytes that comparing two indexes may take; it takes far less, if they are what they claim."""
 
 _WHOLE = {
     "plaid": frozenset(
@@ -61,11 +65,6 @@ class IndexFolder:
     def pickled(self) -> tuple[Path, ...]:
         """Files that a worker has to read."""
         return tuple(file.path for name, file in self.files.items() if name.endswith(".pt"))
-
-    @property
-    def folder(self) -> Path:
-        """Where it lies."""
-        return next(iter(self.files.values())).path.parent
 
 
 def as_index(files: Mapping[str, File]) -> IndexFolder | None:
@@ -114,44 +113,72 @@ def compare_index_folders(
     Raises `Refused` where one is damaged, or holds pickles that nobody has read.
     """
     try:
-        one, two = (_read(side, context) for side in (baseline, candidate))
-        unlike = _layouts(one, two)
-        if unlike:
-            yield Found(verdict=Verdict.DIVERGENT, part="layout", summary=unlike)
-        else:
-            yield from _stages(one, two, context)
+        with memory_limit(MAX_MEMORY):
+            one, two = (_read(side, context) for side in (baseline, candidate))
+            unlike = _layouts(one, two)
+            if unlike:
+                yield Found(verdict=Verdict.DIVERGENT, part="layout", summary=unlike)
+            else:
+                yield from _stages(one, two, context)
     except ForkpointError as error:
         raise Refused(error.message, hint=error.hint) from error
     yield _metadata(baseline, candidate, context)
 
 
-def _read(side: IndexFolder, context: Context) -> Index:
-    if side.kind == "plaid":
-        return read_index(side.folder)
+_PARTS: dict[str, dict[str, tuple[str, str]]] = {
+    "plaid": {
+        "centroids": ("centroids.npy", ""),
+        "cutoffs": ("bucket_cutoffs.npy", ""),
+        "weights": ("bucket_weights.npy", ""),
+        "avg_residual": ("avg_residual.npy", ""),
+        "ivf": ("ivf.npy", ""),
+        "ivf_lengths": ("ivf_lengths.npy", ""),
+    },
+    "colbert": {
+        "centroids": ("centroids.pt", ""),
+        "cutoffs": ("buckets.pt", "[0]"),
+        "weights": ("buckets.pt", "[1]"),
+        "avg_residual": ("avg_residual.pt", ""),
+        "ivf": ("ivf.pid.pt", "[0]"),
+        "ivf_lengths": ("ivf.pid.pt", "[1]"),
+    },
+}
+"""Where each part of an index lies: a file, and the place of a tensor in it."""
 
-    def load(name: str, part: str = "") -> Array:
-        if name not in side.files:
-            raise Refused(f"This index has no {name}.", hint="Write it again.")
-        tensors = contents_of(side.files[name], context).tensors
-        if part not in tensors:
-            raise Refused(f"{name} is not as colbert-ai writes it.", hint="Write it again.")
-        return _mapped(tensors[part])
+
+def _read(side: IndexFolder, context: Context) -> Index:
+    """The index in these files, and in no others that may lie beside them."""
+    suffix = ".npy" if side.kind == "plaid" else ".pt"
+    load = partial(_load, side, context)
 
     def rows(what: str) -> Rows:
-        return Rows([partial(load, f"{number}.{what}.pt") for number in numbers])
+        return Rows([partial(load, f"{number}.{what}{suffix}") for number in numbers])
 
-    numbers = chunk_numbers([name for name in side.files if name.endswith(".codes.pt")])
+    numbers = chunk_numbers([name for name in side.files if name.endswith(f".codes{suffix}")])
+    parts: dict[str, Any] = {name: load(*place) for name, place in _PARTS[side.kind].items()}
+    parts["ivf_lengths"] = parts["ivf_lengths"].astype(np.int64)
     return Index(
-        centroids=load("centroids.pt"),
         codes=rows("codes"),
         residuals=rows("residuals"),
-        cutoffs=load("buckets.pt", "[0]"),
-        weights=load("buckets.pt", "[1]"),
-        avg_residual=load("avg_residual.pt"),
-        doclens=read_doclens(side.folder, numbers),
-        ivf=load("ivf.pid.pt", "[0]"),
-        ivf_lengths=load("ivf.pid.pt", "[1]").astype(np.int64),
+        doclens=read_doclens([_file(side, f"doclens.{number}.json").path for number in numbers]),
+        **parts,
     )
+
+
+def _file(side: IndexFolder, name: str) -> File:
+    if name not in side.files:
+        raise Refused(f"This index has no {name}.", hint="Write it again.")
+    return side.files[name]
+
+
+def _load(side: IndexFolder, context: Context, name: str, part: str = "") -> Array:
+    file = _file(side, name)
+    if side.kind == "plaid":
+        return read_array(file.path)
+    tensors = contents_of(file, context).tensors
+    if part not in tensors:
+        raise Refused(f"{name} is not as colbert-ai writes it.", hint="Write it again.")
+    return _mapped(tensors[part])
 
 
 def _mapped(stored: Stored) -> Array:

@@ -124,10 +124,8 @@ class _Comparison:
             else:
                 with self._contents((*one.pickled, *two.pickled)) as context:
                     found = list(compare_index_folders(one, two, context))
-        except Refused as error:
-            return [_refusal(folder, one.kind, error.message)]
-        except OSError as error:
-            return [_unreadable(folder, one.kind, error)]
+        except (Refused, OSError, MemoryError) as error:
+            return [_failed(folder, one.kind, error)]
         return _summed_up(folder, one.kind, found)
 
     @contextmanager
@@ -212,10 +210,8 @@ def _compare(one: File, two: File, context: Context) -> list[Artifact]:
         if not context.relevance and same_bytes(one, two):
             return [_identical(one, comparer.kind)]
         return _summed_up(one.name, comparer.kind, list(comparer.compare(one, two, context)))
-    except Refused as error:
-        return [_refusal(one.name, comparer.kind, error.message)]
-    except OSError as error:
-        return [_unreadable(one.name, comparer.kind, error)]
+    except (Refused, OSError, MemoryError) as error:
+        return [_failed(one.name, comparer.kind, error)]
 
 
 def _identical(file: File, kind: str) -> Artifact:
@@ -232,7 +228,11 @@ def _refusal(name: str, kind: str, reason: str) -> Artifact:
     return Artifact(path=name, kind=kind, verdict=Verdict.NOT_COMPARABLE, summary=reason)
 
 
-def _unreadable(name: str, kind: str, error: OSError) -> Artifact:
+def _failed(name: str, kind: str, error: Refused | OSError | MemoryError) -> Artifact:
+    if isinstance(error, Refused):
+        return _refusal(name, kind, error.message)
+    if isinstance(error, MemoryError):
+        return _refusal(name, kind, "Comparing it takes more memory than there is, or than it may.")
     return _refusal(name, kind, f"It cannot be read: {error.strerror or error}.")
 
 

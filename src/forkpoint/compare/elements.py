@@ -96,7 +96,11 @@ def ulps(b: Array, c: Array) -> Unsigned:
 
     Of pairs that are not finite, some number or other.
     """
-    found = distance(ordered(b), ordered(c))
+    one, two = bits(b), bits(c)
+    if b.size and (one ^ two).max() >> np.uint8(8 * b.itemsize - 1):
+        found = distance(ordered(b), ordered(c))
+    else:  # no pair has two signs, so the bits themselves lie as far apart
+        found = distance(one, two)
     return np.minimum(found, np.uint64(_LARGEST_ULP)) if found.itemsize == 8 else found
 
 
