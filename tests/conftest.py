@@ -9,6 +9,8 @@ import pytest
 
 from forkpoint.environments import Environment, EnvironmentCache, build, parse_spec
 
+pytest_plugins = ("tests.diagnose.faulty",)
+
 TorchEnv = Callable[[str], Environment]
 
 

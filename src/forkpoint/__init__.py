@@ -7,7 +7,19 @@ with forkpoint.record(model, "rec-a"):
 comparison = forkpoint.diff("rec-a", "rec-b")
 """
 
-from forkpoint.api import Observer, Options, compare, diff, diff_artifacts, record
+from forkpoint.api import (
+    Observer,
+    Options,
+    Questions,
+    audit,
+    compare,
+    diff,
+    diff_artifacts,
+    explain,
+    record,
+    repro,
+)
+from forkpoint.audit import Audit
 from forkpoint.errors import (
     EnvironmentFailed,
     ForkpointError,
@@ -23,12 +35,14 @@ from forkpoint.errors import (
 from forkpoint.model import Comparison, Tolerance, Verdict
 
 __all__ = [
+    "Audit",
     "Comparison",
     "EnvironmentFailed",
     "ForkpointError",
     "NothingRecorded",
     "Observer",
     "Options",
+    "Questions",
     "RecordingError",
     "ScriptFailed",
     "StorageFull",
@@ -38,8 +52,11 @@ __all__ = [
     "WorkerCrashed",
     "WorkerFailed",
     "WorkerTimeout",
+    "audit",
     "compare",
     "diff",
     "diff_artifacts",
+    "explain",
     "record",
+    "repro",
 ]

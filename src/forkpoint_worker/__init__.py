@@ -44,17 +44,45 @@ Starting
     In a run with a ``reference`` nothing is kept but what a window holds; whatever the
     reference kept of the same step, module call, op call and output is compared in place.
 
+    variants     null, or calls to make again with other inputs (see below)
+
     substitute   null or {"ops": [op, ...]}: in the steps recorded by op, the outputs of these
                  ops are replaced by those that ``reference`` kept of the same module, op, call
                  and slot. The recorded output is the op's own, before it is replaced; what
                  later reads the tensor has the reference's content. A call that the reference
                  did not keep is not replaced and counted as uncovered ("not substituted").
 
+Variants (key ``variants`` of a record job)
+    {"out": path of a file of JSON lines to append to, "steps": [[start, stop], ...] or null for
+     the first step of each module and input shapes, "limit": at most this many steps,
+     "batch": null | [] | [n, ...]     the first n rows ([]: sizes of the worker's choice)
+     "position": bool                  the same rows at other places
+     "padding": null | [] | [P, ...]   dimension 1 made P long; "fill": {input name: value}
+     "crop": null | [[dim, start, stop], ...]
+     "digests": bool                   also digests of what each module of a variant returned}
+    After the script's own call of a chosen step its module is called again, in the same mode,
+    with copies of the inputs: once unchanged, and where that gives the same bits, once for each
+    variant and each ``max_storage`` bytes of tensors of the unchanged call. Random generators,
+    buffers and attributes are put back. Lines begin with {"step", "module", "inputs": [{"name",
+    "shape", "dtype"}]} and go on with one of
+        {}                                           the step was chosen
+        {"refused": why}                             nothing can be said of the step
+        {"property": p, "not_tried": why}            no variant can be made
+        {"property": p, "variant": label, "not_tried": why}
+        {"property": p, "variant": label, "equal": whether the module's outputs are, where inputs
+         are equal, or null, "metrics": METRICS or null (the largest), "calls": {how: number},
+         "breaks": [{"module", "op", "call", "calls", "signature", "whole": [shape, ...],
+                     "varied": [shape, ...], "metrics"}, ...] in the order in which they ran,
+         "digests": [[path, [digest, ...]], ...] where asked for}
+    with how = "equal" | "breaks" (equal inputs, other outputs) | "carries" (other inputs) | why
+    the call was not compared.
+
 Replay (kind "replay")
     calls        path of a file of JSON lines, each one CALL; done in this order, one process
     CALL: {"id": text,
-           "capsule": folder, or "call": DOCUMENT     what to run (a capsule's document may name
-                                                      "fill" in place of stored bytes)
+           "capsule": folder, "call": DOCUMENT     what to run: one of the two, or another call
+                                                   over the capsule's bytes and state (a document
+                                                   may name "fill" in place of stored bytes)
            "repeat": 1,        times to run it; outputs must be the same each time
            "state": true | false | folder    restore the numerics state that the capsule, or
                                              the one in that folder, carries; the job's
@@ -74,8 +102,8 @@ Replay (kind "replay")
          "outputs": [{"slot", "dtype", "shape", "digest", "metrics": [METRICS or null, ...],
                       "rows": [digest, ...] where asked for}]}
         with "metrics" in the order of "against"; for ``as`` float64 they are {"max_ulp",
-        "mean_ulp", "nonfinite"}: distances of what was kept from the float64 value, in ULP of
-        the kept dtype.
+        "mean_ulp", "row_ulp", "nonfinite"}: distances of what was kept from the float64 value,
+        in ULP of the kept dtype.
 
 Unpack (kind "unpack")
     calls        path of a file of JSON lines, each one FILE; done in this order, one process

@@ -20,6 +20,15 @@ current_mode: Callable[[], object] = _dispatch._get_current_dispatch_mode
 """The innermost TorchDispatchMode that is active in this thread, or None."""
 
 
+class Mode(_dispatch.TorchDispatchMode):  # type: ignore[misc] # torch has no types for us to see
+    """A dispatch mode that does not make torch import its compiler."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Asked by newer releases, which would import dynamo (seconds, 100 MB) at the first op."""
+        return "torch._dynamo" in sys.modules
+
+
 class _Nothing:
     pass
 

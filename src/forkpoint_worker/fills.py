@@ -17,6 +17,8 @@ from .digest import GOLDEN, MIX_1, MIX_2, mix, shift, signed
 _MASK = (1 << 64) - 1
 _PIECE = 16  # bits of the uniform integers that a normal number is the sum of
 _PIECES = 4  # of these in one hash; two hashes are used
+_EVERY_SECOND = 0x0000FFFF0000FFFF
+_HALF = 0xFFFFFFFF
 _DEVIATION = math.sqrt(12 / (2 * _PIECES))  # of one, where the sum is in units of 2**16
 
 
@@ -54,10 +56,10 @@ def _hash(seed: int, count: int, lane: int) -> torch.Tensor:
     """A pseudo-random int64 for each place."""
     start = mix((seed * 2 + lane + 1) & _MASK)
     z = torch.arange(count, dtype=torch.int64, device="cpu")
-    z = z * signed(GOLDEN) + signed(start)
-    z = (z ^ shift(z, 30)) * signed(MIX_1)
-    z = (z ^ shift(z, 27)) * signed(MIX_2)
-    return z ^ shift(z, 31)
+    z.mul_(signed(GOLDEN)).add_(signed(start))
+    z.bitwise_xor_(shift(z, 30)).mul_(signed(MIX_1))
+    z.bitwise_xor_(shift(z, 27)).mul_(signed(MIX_2))
+    return z.bitwise_xor_(shift(z, 31))
 
 
 def _integers(recipe: Mapping[str, Any], count: int) -> torch.Tensor:
@@ -73,10 +75,12 @@ def _uniform(seed: int, count: int) -> torch.Tensor:
 
 
 def _normal(seed: int, count: int) -> torch.Tensor:
+    # the 16-bit pieces are added two at a time, in the two halves of each int64
     total = torch.zeros(count, dtype=torch.int64, device="cpu")
     for lane in range(2):
         bits = _hash(seed, count, lane)
-        for piece in range(_PIECES):
-            total += (bits >> (_PIECE * piece)) & ((1 << _PIECE) - 1)
+        total.add_(bits & _EVERY_SECOND)
+        total.add_((bits >> _PIECE).bitwise_and_(_EVERY_SECOND))
+    total = (total & _HALF).add_(total >> 32)
     middle = _PIECES * ((1 << _PIECE) - 1)
     return (total - middle).double() * (_DEVIATION * 2.0**-_PIECE)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any, Callable, Iterable, Mapping, Sequence
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from . import ops, schema
-from ._compat import has_plain_memory
+from ._compat import Mode, has_plain_memory
 from .capsules import Capsules, Draft
 from .guard import Guard
 from .known import Content, storage_of
@@ -152,17 +150,12 @@ def _sharing(event: Event, call: ops.Call) -> dict[int, tuple[Content, torch.Ten
     return shared
 
 
-class OpMode(TorchDispatchMode):  # type: ignore[misc] # torch has no types for us to see
+class OpMode(Mode):
     """Hands every op to the recorder; torch takes the mode off while the handler runs."""
 
     def __init__(self, recorder: OpRecorder) -> None:
         super().__init__()
         self._recorder = recorder
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Asked by newer releases, which would import dynamo (seconds, 100 MB) at the first op."""
-        return "torch._dynamo" in sys.modules
 
     def __torch_dispatch__(
         self,

@@ -16,6 +16,7 @@ import torch
 
 from . import schema
 from ._compat import current_mode, is_compiled, is_compiling
+from .auditor import Auditor
 from .capsules import Capsules
 from .guard import Guard, RecordingBroken, StopScript
 from .op_recorder import OpMode, OpRecorder
@@ -38,7 +39,7 @@ class Options:
     ``max_storage`` is in bytes; ``stop_after`` a number of steps, or None; ``reference`` the
     recording to compare tensors with; ``only`` the one module whose calls are steps;
     ``substitute`` the ops whose outputs are replaced by those of the reference;
-    ``fingerprint`` is written into capsules.
+    ``fingerprint`` is written into capsules; ``variants`` are the job's, or None.
     """
 
     max_storage: int
@@ -47,6 +48,7 @@ class Options:
     only: torch.nn.Module | None = None
     substitute: tuple[str, ...] = ()
     fingerprint: Mapping[str, str] = field(default_factory=dict)
+    variants: Mapping[str, Any] | None = None
 
 
 class Recorder:
@@ -74,6 +76,8 @@ class Recorder:
             options.substitute,
         )
         self.calls = CallRecorder(self._guard, self._writer)
+        asked = options.variants
+        self._auditor = Auditor(asked, options.max_storage, self._guard) if asked else None
         self._original: Callable[..., Any] = torch.nn.Module.__call__
         self._compile: Callable[..., Any] = torch.compile
         self._mode: OpMode | None = None
@@ -148,6 +152,11 @@ class Recorder:
             if only is not None and module is not only:
                 return self._original(module, *args, **kwargs)
             return self._outermost(module, args, kwargs)
+        if step.again is not None:
+            path = step.path(module)
+            result = self._run(step, path, module, args, kwargs)
+            step.again(path, result)
+            return result
         if step.level == schema.BARE:
             return self._original(module, *args, **kwargs)
         path = step.path(module)
@@ -160,8 +169,10 @@ class Recorder:
         self, module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
         thread = self._thread
+        auditor = self._auditor
         with self._guard:
             step = self._begin(module, args, kwargs)
+            ticket = auditor.before(step, module, args, kwargs) if auditor else None
         thread.step = step
         state = schema.RAISED
         try:
@@ -170,6 +181,8 @@ class Recorder:
             with self._guard:
                 self._module_end(step, "", result)
             state = schema.COMPLETE
+            if auditor is not None and ticket is not None:
+                auditor.after(ticket, result, functools.partial(self._again, step, module))
         finally:
             thread.step, thread.stack = None, ()
             if not self._guard.off:
@@ -179,6 +192,23 @@ class Recorder:
         if stop_after is not None and step.number + 1 >= stop_after:
             raise StopScript
         return result
+
+    def _again(
+        self,
+        step: Step,
+        module: torch.nn.Module,
+        seen: Callable[[str, object], None],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> Any:
+        """Call a step's module once more; ``seen`` gets the path and result of each module."""
+        step.again = seen
+        try:
+            result = self._run(step, "", module, args, kwargs)
+            seen("", result)
+            return result
+        finally:
+            step.again = None
 
     def _run(
         self,

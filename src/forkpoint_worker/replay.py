@@ -141,11 +141,11 @@ class _Subject:
 
     def __init__(self, call: Mapping[str, Any]) -> None:
         self._folder: str | None = call.get("capsule")
-        data = capsules.read(self._folder) if self._folder else {"call": call["call"]}
+        data = capsules.read(self._folder) if self._folder else {}
         if data.get("reason"):
             raise _Refused("unsupported", data["reason"])
         self.random = bool(data.get("random"))
-        self.document: Mapping[str, Any] = data["call"]
+        self.document: Mapping[str, Any] = call.get("call") or data["call"]
         self.device: str | None = call.get("device")
         self._raised = call.get("as") == "float64"
         self.state: Mapping[str, Any] | None = None

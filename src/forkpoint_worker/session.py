@@ -60,6 +60,7 @@ class Session:
                 only=only,
                 substitute=_substituted(job),
                 fingerprint=self.fingerprint,
+                variants=job.get("variants"),
             ),
             status,
         )

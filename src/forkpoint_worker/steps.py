@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from typing import TYPE_CHECKING, Iterable, Iterator, Tuple
+from typing import TYPE_CHECKING, Callable, Iterable, Iterator, Tuple
 
 import torch
 
@@ -31,6 +31,7 @@ class Step:
         self.inside = 1
         self.window = pick.window and pick.after is None
         self.kept: dict[Place, Kept] = {}
+        self.again: Callable[[str, object], None] | None = None  # set while it is called again
 
     def count(self, event: Event) -> None:
         """Number an event among its like."""

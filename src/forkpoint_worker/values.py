@@ -77,13 +77,18 @@ class Signatures:
     def __init__(self) -> None:
         self._names: dict[type, list[str]] = {}
 
+    def names(self, module: torch.nn.Module) -> list[str]:
+        """Names of the arguments that can be given by position."""
+        names = self._names.get(type(module))
+        if names is None:
+            names = self._names[type(module)] = positional(module.forward)
+        return names
+
     def inputs(
         self, module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Flat:
         """A call's arguments, flattened and named."""
-        names = self._names.get(type(module))
-        if names is None:
-            names = self._names[type(module)] = positional(module.forward)
+        names = self.names(module)
         flat = Flat()
         flat.add_arguments(names, args, kwargs)
         return flat

@@ -9,8 +9,8 @@ from syrupy.assertion import SnapshotAssertion
 
 from tests.support.cli import forkpoint_cli
 
-VERBS = ["", "compare", "record", "diff", "report", "demo", "doctor", "env", "env list"]
-VERBS += ["env show", "env prune", "env build"]
+VERBS = ["", "audit", "compare", "record", "diff", "report", "demo", "doctor", "env", "env list"]
+VERBS += ["env show", "env prune", "env build", "explain", "replay", "repro", "bisect", "history"]
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -119,3 +119,15 @@ def test_the_host_works_without_torch() -> None:
         "assert set(forkpoint.__all__) <= set(dir(forkpoint))\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_two_folders_of_files_get_a_page_of_their_own(tmp_path: Path) -> None:
+    for side in ("one", "two"):
+        (tmp_path / side).mkdir()
+        (tmp_path / side / "result.json").write_text(f'{{"side": "{side}"}}')
+    found = forkpoint_cli("diff", "one", "two", "--html", "files.html", cwd=tmp_path)
+    assert found.status == 1
+    assert "files.html" in found.err
+    page = (tmp_path / "files.html").read_text()
+    assert "result.json" in page
+    assert "1 file: 1 divergent." in page

@@ -53,11 +53,15 @@ def _said(origins: tuple[Origin, ...], propagated: int, *experiments: Experiment
 
 
 def test_one_origin_that_is_the_whole_cause() -> None:
-    oracle = Oracle(baseline_max_ulp=0.8, candidate_max_ulp=1.25, nearer="baseline")
+    oracle = Oracle(
+        baseline_max_ulp=900.0, candidate_max_ulp=800.0, nearer="baseline",
+        baseline_row_ulp=0.8, candidate_row_ulp=1.25,
+    )  # fmt: skip
     assert _said((_origin(oracle=oracle),), 131, SUPPORTED) == (
         "Only `native_layer_norm` (fp32) differs by itself; the other 131 differing op calls "
         "pass it on. All 2 input shapes that ran are affected. In the call that was replayed, "
-        "the baseline is up to 0.8 ULP and the candidate up to 1.2 ULP from the float64 value. "
+        "the baseline is up to 0.8 ULP and the candidate up to 1.2 ULP from the float64 value, "
+        "by the largest value of each row. "
         "Substituting it makes all 2 differing steps identical."
     )
 
@@ -81,8 +85,17 @@ def test_what_was_not_shown_to_be_enough_is_not_said_to_be(outcome: Outcome) -> 
 
 def test_steps_that_were_not_tried_are_counted() -> None:
     evidence = "2 of 2 steps became identical to old; 7 more steps were not tried: no room"
-    said = _said((_origin(),), 0, _sufficiency(Outcome.SUPPORTED, evidence))
+    tried = replace(_sufficiency(Outcome.SUPPORTED, evidence), whole=False)
+    said = _said((_origin(),), 0, tried)
     assert said.endswith(f"Substituting it: {evidence}.")
+    assert not said.startswith("Only")
+
+
+def test_a_rule_and_a_remedy_are_said() -> None:
+    origin = replace(_origin(), rule="from size 136 on of dimension 2 of input", remedies=("a=b",))
+    said = _said((origin,), 0, SUPPORTED)
+    assert "Replayed alone with random inputs, `native_layer_norm` (fp32) differs from size" in said
+    assert said.endswith("In the replayed call, the sides agree with `a=b`.")
 
 
 def test_no_origin_is_said_with_the_reason() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from forkpoint.model import (
     Artifact,
+    ArtifactComparison,
     Comparison,
     Coverage,
     EnvironmentDifference,
@@ -14,17 +15,22 @@ from forkpoint.model import (
     Fork,
     HeatCell,
     HeatMap,
+    Kernels,
     Metrics,
     Neutral,
     Oracle,
     Origin,
     Outcome,
+    RankCut,
+    RankingMetrics,
     SequenceDifference,
     ShapeRow,
     Side,
     Step,
     StepInput,
     StepOutput,
+    Sweep,
+    SweepPoint,
     Tolerance,
     Uncovered,
     Verdict,
@@ -433,32 +439,160 @@ def diagnosed() -> Comparison:
     return replace(demo(), **extras("aten.native_layer_norm.default"))  # type: ignore[arg-type]
 
 
-def extras(op: str) -> dict[str, object]:
-    """Origins, experiments and artifacts."""
-    origin = Origin(
+def sweeps(name: str = "rows") -> tuple[Sweep, ...]:
+    """A rule of sizes, one that values forbid, and one over kinds."""
+    sizes = (1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 64, 128, 512)
+    by_size = tuple(
+        SweepPoint(
+            size=size,
+            inputs=8,
+            differing=8 if size >= 16 else 0,
+            baseline_class=1 if size < 16 else 2,
+            candidate_class=1 if size < 64 else 3,
+        )
+        for size in sizes
+    )
+    mixed = tuple(
+        SweepPoint(size=row, inputs=6, differing=row % 4 and 6 - row % 4) for row in range(12)
+    )
+    kinds = (("float32", 8), ("bfloat16", 0), ("float64", 3))
+    by_kind = tuple(
+        SweepPoint(size=i, inputs=8, differing=many, label=label)
+        for i, (label, many) in enumerate(kinds)
+    )
+    return (
+        Sweep(dimension=name, points=by_size, rule="from size 16 on", checked=24),
+        Sweep(
+            dimension="row of 12",
+            points=mixed,
+            note="in some rows, only some of the inputs differ: values decide",
+        ),
+        Sweep(dimension="dtype", points=by_kind),
+        Sweep(
+            dimension="memory layout",
+            points=tuple(replace(point, differing=8) for point in by_kind),
+            rule="with each: float32, bfloat16, float64",
+        ),
+    )
+
+
+def origin(op: str, *, name: str = FORK_MODULE) -> Origin:
+    """An origin with all that can be known of one; ``name`` stands in every free text."""
+    return Origin(
         op=op,
         signature="(float32[32,61,384], [384], float32[384], float32[384], 1e-12)",
-        modules=(FORK_MODULE, "encoder.layer.0.output.LayerNorm"),
-        shapes=((32, 61, 384),),
+        modules=(name, *(f"encoder.layer.{i}.output.LayerNorm" for i in range(6))),
+        shapes=tuple((32, length, 384) for length in LENGTHS),
         steps=tuple(range(12)),
         metrics=metrics(),
-        oracle=Oracle(baseline_max_ulp=1.5, candidate_max_ulp=1.25, nearer="candidate"),
-        rule="differs at every length tried",
+        oracle=Oracle(
+            baseline_max_ulp=24026.5,
+            candidate_max_ulp=1.25,
+            nearer="candidate",
+            baseline_mean_ulp=0.62,
+            candidate_mean_ulp=0.31,
+        ),
+        rule="from size 16 on",
+        dtypes=("float32",),
+        calls=156,
+        confirmed="replay",
+        capsule="capsules/01-native_layer_norm/old",
+        sweeps=sweeps(name),
+        kernels=(
+            Kernels(
+                shape="32\N{MULTIPLICATION SIGN}61\N{MULTIPLICATION SIGN}384",
+                baseline=("void at::native::vectorized_layer_norm_kernel<float, float>(int, T2)",),
+                candidate=(
+                    f"void at::native::RowwiseMoments<{name}>",
+                    "LayerNormForward",
+                ),
+                differs=True,
+            ),
+            Kernels(shape=name, baseline=("same",), candidate=("same",), differs=False),
+        ),
+        remedies=("threads=1",),
     )
-    experiment = Experiment(
-        name="sufficiency",
-        hypothesis="with the baseline's layer norm the rest is bit-identical",
-        outcome=Outcome.SUPPORTED,
-        evidence="all 12 steps became identical",
+
+
+def ranking() -> RankingMetrics:
+    return RankingMetrics(
+        queries=24,
+        unpaired_queries=0,
+        same_order=21,
+        rbo=0.998,
+        rbo_p=0.9,
+        cuts=(RankCut(k=10, overlap=0.996, same_set=23, same_order=21, ids_swapped=0.04),),
+        flips=5,
+        ties=1,
+        near_ties=3,
+        moved=1,
+        noise=1e-6,
     )
-    artifact = Artifact(
-        path="index/centroids.pt",
-        kind="colbert centroids",
+
+
+def files(name: str = "index/centroids.pt") -> tuple[Artifact, ...]:
+    return (
+        Artifact(
+            path=name,
+            kind="colbert centroids",
+            verdict=Verdict.DIVERGENT,
+            summary="0.46% of codes differ",
+            metrics=metrics(),
+        ),
+        Artifact(path="index/doclens.json", kind="json", verdict=Verdict.IDENTICAL, summary=""),
+        Artifact(
+            path="results.run",
+            kind="ranking",
+            verdict=Verdict.DIVERGENT,
+            summary="21 of 24 queries in the same order",
+            ranking=ranking(),
+        ),
+    )
+
+
+def extras(op: str) -> dict[str, object]:
+    """Origins, experiments and artifacts."""
+    name = FORK_MODULE if op.startswith("aten") else op
+    tried = (
+        ("replay", Outcome.SUPPORTED, "1 of 1 differ alone; both controls passed"),
+        ("sufficiency", Outcome.SUPPORTED, "all 12 steps became identical"),
+        ("oracle", Outcome.INCONCLUSIVE, f"{name} has no float64 form"),
+        ("interventions", Outcome.REFUTED, "threads=1 leaves 12 of 12 calls different"),
+    )
+    experiments = tuple(
+        Experiment(
+            name=title,
+            hypothesis="with the baseline's layer norm the rest is bit-identical",
+            outcome=found,
+            evidence=evidence,
+            did="ran the script in new with old's outputs in place of those of layer norm",
+        )
+        for title, found, evidence in tried
+    )
+    told = (
+        f"Only `{op}` (fp32) differs by itself; the other 682 differing op calls pass it on.",
+        "All 12 input shapes that ran are affected.",
+        "Substituting it makes all 12 differing steps identical.",
+    )
+    artifacts = files() if op.startswith("aten") else files(op)
+    return {
+        "origins": (origin(op, name=name),),
+        "experiments": experiments,
+        "artifacts": artifacts,
+        "explanation": told,
+        "propagated": 682,
+    }
+
+
+def two_folders(name: str = "index/centroids.pt") -> ArtifactComparison:
+    """Two folders of files, with rankings among them."""
+    return ArtifactComparison(
         verdict=Verdict.DIVERGENT,
-        summary="0.46% of codes differ",
-        metrics=metrics(),
+        baseline="runs/old",
+        candidate=name,
+        tolerance=TORCH,
+        artifacts=files(name),
     )
-    return {"origins": (origin,), "experiments": (experiment,), "artifacts": (artifact,)}
 
 
 ALL = {

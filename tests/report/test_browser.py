@@ -13,7 +13,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from forkpoint.report import write_html
+from forkpoint.report import write_artifacts_html, write_html
 from tests.report import examples
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
@@ -61,6 +61,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("demo", "by_shape", "hostile", "empty", "diagnosed"):
         write_html(examples.ALL[name](), folder / f"{name}.html")
     write_html(examples.large(), folder / "large.html")
+    write_artifacts_html(examples.two_folders(), folder / "files.html")
     return folder
 
 
@@ -88,7 +89,9 @@ def visit(browser: webdriver.Chrome, page: Path, *, width: int = 1440) -> list[s
     ]
 
 
-@pytest.mark.parametrize("name", ["demo", "by_shape", "hostile", "empty", "diagnosed", "large"])
+@pytest.mark.parametrize(
+    "name", ["demo", "by_shape", "hostile", "empty", "diagnosed", "large", "files"]
+)
 def test_pages_load_nothing_and_log_nothing(
     browser: webdriver.Chrome, pages: Path, name: str
 ) -> None:
@@ -173,7 +176,7 @@ def test_the_theme_can_be_chosen(browser: webdriver.Chrome, pages: Path) -> None
     assert browser.execute_script(paper) == before
 
 
-@pytest.mark.parametrize("name", ["demo", "hostile", "diagnosed", "large", "empty"])
+@pytest.mark.parametrize("name", ["demo", "hostile", "diagnosed", "large", "empty", "files"])
 @pytest.mark.parametrize("width", [390, 1440])
 def test_the_page_never_scrolls_sideways(
     browser: webdriver.Chrome, pages: Path, name: str, width: int
@@ -197,3 +200,26 @@ def test_the_command_can_be_copied(browser: webdriver.Chrome, pages: Path) -> No
         "navigator.clipboard.readText().then(done, (error) => done(String(error)))"
     )
     assert copied == examples.demo().reproduce
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_every_sweep_is_drawn_and_fits(browser: webdriver.Chrome, pages: Path, width: int) -> None:
+    visit(browser, pages / "diagnosed.html", width=width)
+    pictures = browser.find_elements(By.CSS_SELECTOR, "[data-sweep]")
+    assert len(pictures) == 4
+    WebDriverWait(browser, 30).until(
+        lambda _: all(picture.get_attribute("data-drawn") == "yes" for picture in pictures)
+    )
+    for picture in pictures:
+        inner = picture.find_element(By.CSS_SELECTOR, "svg.main-svg")
+        assert 0 < inner.size["width"] < picture.size["width"] + 1 <= width
+    assert len(pictures[0].find_elements(By.CSS_SELECTOR, ".heatmaplayer image")) == 1
+
+
+def test_an_experiment_opens_by_keyboard(browser: webdriver.Chrome, pages: Path) -> None:
+    visit(browser, pages / "diagnosed.html")
+    first = browser.find_element(By.CSS_SELECTOR, ".ladder details")
+    assert "both controls passed" not in first.text
+    assert first.text.startswith("✓ supported")
+    first.find_element(By.TAG_NAME, "summary").send_keys(Keys.ENTER)
+    assert "both controls passed" in first.text

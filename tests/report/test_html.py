@@ -13,9 +13,11 @@ import pytest
 
 from forkpoint.errors import StorageFull, UsageError
 from forkpoint.model import Comparison
-from forkpoint.report import write_html
+from forkpoint.report import write_artifacts_html, write_html
+from forkpoint.report.artifacts_page import artifacts_to_html
 from forkpoint.report.heat import MAX_MODULES, MAX_STEPS, heat_data, heat_note
 from forkpoint.report.html import to_html
+from forkpoint.report.page import code_spans
 from tests.report import examples
 
 
@@ -88,7 +90,7 @@ def test_the_data_block_holds_the_map() -> None:
     comparison = examples.by_shape()
     page = Page(to_html(comparison))
     raw = next(text for attrs, text in page.scripts if attrs.get("id") == "data")
-    data = json.loads(raw)
+    data = json.loads(raw)["heat"]
     assert "<" not in raw
     assert data["steps"] == [step.index for step in comparison.steps]
     measured = sum(states.count("m") for states in data["states"])
@@ -141,3 +143,40 @@ def test_a_full_disk_is_said_to_be_full(tmp_path: Path) -> None:
     with pytest.raises(StorageFull, match="No space left"):
         write_html(examples.identical(), tmp_path / "report.html")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_page_of_two_folders_carries_all_it_needs(tmp_path: Path) -> None:
+    path = write_artifacts_html(examples.two_folders(), tmp_path / "files.html")
+    page = Page(path.read_text())
+    policy = next(a["content"] for t, a in page.tags if t == "meta" and "http-equiv" in a) or ""
+    allowed = set(re.findall(r"'sha256-([^']+)'", policy))
+    run = {
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for _, text in page.scripts
+    }
+    assert run == allowed
+    assert path.stat().st_size < 100_000
+    text = " ".join("".join(page.text).split())
+    assert "index/centroids.pt" in text
+    assert "21 of 24 queries keep their order" in text
+
+
+def test_hostile_names_of_files_are_text() -> None:
+    page = Page(artifacts_to_html(examples.two_folders(examples.HOSTILE[1])))
+    assert len(page.scripts) == 2
+    assert examples.HOSTILE[1] in "".join(page.text)
+
+
+def test_the_data_block_holds_every_sweep_in_the_order_of_the_page() -> None:
+    page = Page(to_html(examples.diagnosed()))
+    raw = next(text for attrs, text in page.scripts if attrs.get("id") == "data")
+    drawn = [attrs["data-sweep"] for _, attrs in page.tags if "data-sweep" in attrs]
+    sweeps = json.loads(raw)["sweeps"]
+    assert drawn == [str(i) for i in range(len(sweeps))] == ["0", "1", "2", "3"]
+    for sweep in sweeps:
+        assert len(sweep["labels"]) == len(sweep["inputs"]) == len(sweep["differing"])
+
+
+def test_names_in_backticks_are_code_and_nothing_else_is_markup() -> None:
+    assert code_spans("Only `a<b>` differs") == "Only <code>a&lt;b&gt;</code> differs"
+    assert code_spans("one ` and <b>") == "one ` and &lt;b&gt;"

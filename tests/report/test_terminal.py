@@ -31,10 +31,11 @@ def test_report(name: str, width: int, snapshot: SnapshotAssertion) -> None:
 
 
 @pytest.mark.parametrize("name", examples.ALL)
-def test_only_the_command_is_wider_than_the_terminal(name: str) -> None:
+def test_only_commands_are_wider_than_the_terminal(name: str) -> None:
     comparison = examples.ALL[name]()
     lines = render(comparison, 80).splitlines()
-    assert [line for line in lines if len(line) > 80 and comparison.reproduce not in line] == []
+    wide = [line for line in lines if len(line) > 80 and comparison.reproduce not in line]
+    assert [line for line in wide if not line.startswith("      forkpoint ")] == []
 
 
 def test_the_verdict_comes_first_in_words() -> None:

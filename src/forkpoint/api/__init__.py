@@ -3,31 +3,43 @@
 from collections.abc import Sequence
 
 from forkpoint.api._artifacts import diff_artifacts, unpacking
+from forkpoint.api._audit import Audited, Questions, audit, run_audit
 from forkpoint.api._compare import Finished, compare, diff, run_comparison
+from forkpoint.api._explain import explain
 from forkpoint.api._history import PYTHON, Range, bisect, history
 from forkpoint.api._options import Observer, Options
 from forkpoint.api._record import record
 from forkpoint.api._replay import CapsuleReplay, replay_capsules
+from forkpoint.api._repro import repro
 from forkpoint.api._runner import Asked, Environments, Runner
 from forkpoint.environments import Environment, EnvironmentCache
+from forkpoint.repro import Reproducer, Shown
 
 __all__ = [
     "PYTHON",
     "Asked",
+    "Audited",
     "CapsuleReplay",
     "Environments",
     "Finished",
     "Observer",
     "Options",
+    "Questions",
     "Range",
+    "Reproducer",
+    "Shown",
+    "audit",
     "bisect",
     "build_environments",
     "compare",
     "diff",
     "diff_artifacts",
+    "explain",
     "history",
     "record",
     "replay_capsules",
+    "repro",
+    "run_audit",
     "run_comparison",
     "unpacking",
 ]

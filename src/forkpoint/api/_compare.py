@@ -98,6 +98,7 @@ def run_comparison(
         baseline, candidate = runner.build(asked)
         results = Results.create(options.out, workload, force=options.force)
         collector = _collector(workload, options, results)
+        results.remember(workload, (baseline, candidate), read_tolerance(options.tolerance))
         work = _Work(runner, workload, results, (baseline, candidate), reproduce, collector)
         finished = work.finish()
         if collector is not None:
@@ -212,7 +213,13 @@ class _Work:
             for e in self.environments
         )
         try:
-            comparison = diagnosed(finished.comparison, (one, two), self.results)
+            comparison = diagnosed(
+                finished.comparison,
+                (one, two),
+                self.results,
+                names=self.options.experiments,
+                crop=self.options.crop,
+            )
         except WorkerFailed as failure:
             return replace(finished, failures=(*finished.failures, failure))
         finally:

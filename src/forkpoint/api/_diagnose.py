@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from forkpoint.api._options import as_job
 from forkpoint.api._results import DETAIL, Results
 from forkpoint.api._runner import Runner
-from forkpoint.diagnose import Case, diagnose
+from forkpoint.diagnose import EXPERIMENTS, SEARCH, Case, diagnose, examine
 from forkpoint.environments import Environment
 from forkpoint.host import Call, Job, JobResult, Replayed, Workload
 from forkpoint.model import Comparison, Tolerance
@@ -46,24 +46,47 @@ class Bench:
         logs = self.logs.with_name(f"{self.logs.name}-replay")
         return self.runner.replay(self.environment, calls, logs=logs, purpose=purpose)
 
+    def altered(
+        self,
+        *,
+        variables: Mapping[str, str] | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> Bench:
+        """The same environment with more variables and torch settings."""
+        changed = self.environment.altered(variables=variables, settings=settings)
+        return replace(self, environment=changed)
 
-def diagnosed(comparison: Comparison, benches: tuple[Bench, Bench], results: Results) -> Comparison:
-    """The comparison with its origins, by what the second pass recorded.
 
-    What the search records is removed at its end, also at a failed one; capsules of the origins
-    stay in the folder of results.
+def diagnosed(
+    comparison: Comparison,
+    benches: tuple[Bench, Bench],
+    results: Results,
+    *,
+    names: Iterable[str] | None = None,
+    crop: tuple[int, int, int] | None = None,
+) -> Comparison:
+    """The comparison with its origins, by what the second pass recorded, and experiments.
+
+    ``names`` are experiments; all where None. Origins that are known already are searched for
+    again only where an experiment of the search is named. What the search records is removed at
+    its end, also at a failed one; capsules of the origins stay in the folder of results.
     """
     one, two = benches
+    wanted = set(names) if names is not None else {*SEARCH, *EXPERIMENTS}
     case = Case(
         comparison=comparison,
         tolerance=one.tolerance,
         benches=benches,
+        first=(results.recording(one.name), results.recording(two.name)),
         recordings=(results.recording(one.name, DETAIL), results.recording(two.name, DETAIL)),
         folder=results.capsules,
+        crop=crop,
         scratch=results.search,
         room=min(ROOM, shutil.disk_usage(results.folder).free // _SHARE),
     )
     try:
-        return diagnose(case)
+        if not comparison.origins or wanted & set(SEARCH):
+            case = replace(case, comparison=diagnose(case))
+        return examine(case, wanted)
     finally:
         shutil.rmtree(results.search, ignore_errors=True)

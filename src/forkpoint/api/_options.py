@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from forkpoint.compare import parse_tolerance
+from forkpoint.diagnose import EXPERIMENTS, SEARCH
 from forkpoint.environments import Environment
 from forkpoint.errors import UsageError
 from forkpoint.host import JobResult, LastEvent
@@ -27,7 +29,9 @@ class Options:
     ``jobs=2`` runs both environments at once: faster, and threads and memory are then shared.
     ``artifacts`` is a file or folder that the script writes, to be compared, too; relative to
     the folder in which the script runs.
-    ``diagnose``: whether to search for the ops that are the cause, where steps differ.
+    ``diagnose``: whether to search for the ops that are the cause, where steps differ;
+    ``experiments`` names what to try on them then (null: everything in `EXPERIMENTS`);
+    ``crop`` is the (dimension, start, stop) for the crop experiment, which else chooses one.
     ``watch`` names functions whose calls are recorded, too: ``package.module:function``.
     ``out`` is the folder for all results, new or empty; with ``force`` it may hold older ones.
     """
@@ -45,6 +49,8 @@ class Options:
     watch: tuple[str, ...] = ()
     artifacts: Path | None = None
     diagnose: bool = True
+    experiments: tuple[str, ...] | None = None
+    crop: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for a value that cannot be."""
@@ -64,7 +70,18 @@ class Options:
             )
         for name in self.watch:
             _require_name(name)
+        require_experiments(self.experiments or ())
         read_tolerance(self.tolerance)
+
+
+def require_experiments(names: Iterable[str]) -> None:
+    """Raise `UsageError` where a name is no experiment's."""
+    known = (*SEARCH, *EXPERIMENTS)
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"There is no experiment {name!r}.", hint=f"There are {', '.join(known)}."
+            )
 
 
 def _require_name(watched: str) -> None:

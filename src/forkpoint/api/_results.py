@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
+from forkpoint.environments import Environment
 from forkpoint.errors import UsageError
 from forkpoint.host import Workload, unwritable
+from forkpoint.model import Tolerance
 
 FORMAT = "forkpoint.results/1"
 DETAIL, BARE, SEARCH = "-detail", "-bare", "-search"
@@ -21,7 +24,7 @@ DETAIL, BARE, SEARCH = "-detail", "-bare", "-search"
 PARENT = "forkpoint-results"
 OWN_NAMES = frozenset(
     {
-        *("results.json", "comparison.json", "report.html"),
+        *("results.json", "request.json", "comparison.json", "audit.json", "report.html"),
         *("recordings", "logs", "artifacts", "capsules", "search"),
     }
 )
@@ -29,6 +32,26 @@ OWN_NAMES = frozenset(
 
 class _Marker(msgspec.Struct):
     format: str
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What a comparison was asked to do: enough to ask for it again.
+
+    ``environments`` are pairs of a name and a spec's text; paths are absolute.
+    """
+
+    script: str | None
+    module: str | None
+    argv: tuple[str, ...]
+    cwd: str
+    environments: tuple[tuple[str, str], ...]
+    tolerance: Tolerance
+
+    @property
+    def workload(self) -> Workload:
+        """The script or module; raises `UsageError` where it is gone."""
+        script = Path(self.script) if self.script is not None else None
+        return Workload(script=script, module=self.module, argv=self.argv, cwd=Path(self.cwd))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +79,41 @@ class Results:
         except OSError as error:
             raise unwritable("The results", folder, error) from error
         return cls(folder)
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """The results in a folder; raises `UsageError` where it holds none."""
+        if not _is_ours(folder):
+            raise UsageError(
+                f"{folder} does not hold the results of a comparison.",
+                hint="Name a folder that 'forkpoint compare' made; it prints its name at the end.",
+            )
+        return cls(folder.absolute())
+
+    def remember(
+        self, workload: Workload, environments: Sequence[Environment], tolerance: Tolerance
+    ) -> None:
+        """Write down what was asked for, so that `request` can tell."""
+        asked = Request(
+            script=None if workload.script is None else str(workload.script.absolute()),
+            module=workload.module,
+            argv=workload.argv,
+            cwd=str(workload.cwd.absolute()),
+            environments=tuple((one.name, one.spec.text) for one in environments),
+            tolerance=tolerance,
+        )
+        (self.folder / "request.json").write_bytes(msgspec.json.encode(asked) + b"\n")
+
+    def request(self) -> Request:
+        """What was asked for; raises `UsageError` where that was not written down."""
+        path = self.folder / "request.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Request)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"{path} cannot be read: {error}",
+                hint="Results of older versions have none: run 'forkpoint compare' again.",
+            ) from error
 
     def recording(self, name: str, suffix: str = "") -> Path:
         """Where the recording of an environment goes; ``suffix`` tells passes apart."""
@@ -87,6 +145,11 @@ class Results:
     def comparison(self) -> Path:
         """The JSON result."""
         return self.folder / "comparison.json"
+
+    @property
+    def audit(self) -> Path:
+        """The JSON result of an audit."""
+        return self.folder / "audit.json"
 
     @property
     def report(self) -> Path:

@@ -11,16 +11,19 @@ from typing import NoReturn
 import click
 
 from forkpoint.cli._errors import guarded
+from forkpoint.cli.audit import audit
 from forkpoint.cli.bisect import bisect
 from forkpoint.cli.compare import compare
 from forkpoint.cli.demo import demo
 from forkpoint.cli.diff import diff
 from forkpoint.cli.doctor import doctor
 from forkpoint.cli.env import env
+from forkpoint.cli.explain import explain
 from forkpoint.cli.history import history
 from forkpoint.cli.record import record
 from forkpoint.cli.replay import replay
 from forkpoint.cli.report import report
+from forkpoint.cli.repro import repro
 
 __all__ = ["main"]
 
@@ -40,7 +43,11 @@ def forkpoint() -> None:
     """
 
 
-for _verb in (demo, compare, record, diff, replay, bisect, history, report, env, doctor):
+_VERBS = (
+    *(demo, compare, record, diff, explain, audit, replay, repro),
+    *(bisect, history, report, env, doctor),
+)
+for _verb in _VERBS:
     forkpoint.add_command(_verb)
 
 

@@ -12,6 +12,7 @@ import click
 
 from forkpoint.api import Options
 from forkpoint.compare import PRESETS, parse_tolerance
+from forkpoint.diagnose import parse_crop
 from forkpoint.environments import (
     Config,
     EnvironmentSpec,
@@ -32,6 +33,13 @@ def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     """One decorator out of several; help shows their options in this order."""
     return lambda function: reduce(lambda f, decorate: decorate(f), reversed(decorators), function)
 
+
+crop_option = click.option(
+    "--crop",
+    metavar="dim=1:70",
+    help="What the crop experiment crops the inputs of differing steps to: here, dimension 1 to "
+    "its first 70.  [default: sizes at which steps agree]",
+)
 
 output_options = together(
     click.option(
@@ -155,8 +163,15 @@ def options(chosen: Chosen, config: Config) -> Options:
         force=chosen["force"],
         artifacts=chosen.get("artifacts"),
         diagnose=not chosen.get("no_diagnose"),
+        experiments=chosen.get("experiments") or None,
+        crop=crop(chosen),
         watch=tuple(dict.fromkeys((*config.watch, *chosen.get("watch", ())))),
     )
+
+
+def crop(chosen: Chosen) -> tuple[int, int, int] | None:
+    """What ``--crop`` says."""
+    return parse_crop(chosen["crop"]) if chosen.get("crop") else None
 
 
 def environments(

@@ -14,7 +14,6 @@ from rich.text import Text
 
 from forkpoint.cli._errors import DIVERGENT, FINE, TROUBLE
 from forkpoint.cli._watch import Watch
-from forkpoint.errors import UsageError
 from forkpoint.model import ArtifactComparison, Comparison, Verdict
 from forkpoint.report import (
     Progress,
@@ -24,6 +23,7 @@ from forkpoint.report import (
     render_comparison,
     to_json,
     to_markdown,
+    write_artifacts_html,
     write_html,
 )
 
@@ -75,16 +75,15 @@ class Output:
     def show_artifacts(self, result: ArtifactComparison) -> int:
         """Print a comparison of files; returns the exit status."""
         if self.html:
-            raise UsageError(
-                "There is no HTML report for folders of files yet.",
-                hint="Choose --format text, json or markdown.",
-            )
+            write_artifacts_html(result, self.html)
         if self.form == "json":
             print_bytes(artifacts_to_json(result))
         elif self.form == "markdown":
             print_bytes(artifacts_to_markdown(result).encode())
         else:
             render_artifacts(result, Console())
+        if self.html:
+            self.say(f"The HTML report is in {self.html}")
         return STATUS[result.verdict]
 
     def say(self, text: str) -> None:

@@ -60,6 +60,15 @@ _OUTPUT_VALUES = {"--out", "--html", "--format"}
     help="Find where the runs part ways, and do not search for the ops that are the cause.",
 )
 @click.option(
+    "--only",
+    "experiments",
+    multiple=True,
+    metavar="EXPERIMENT",
+    help="Try this experiment only on the ops that are the cause (forkpoint explain --list names "
+    "them). Repeatable.  [default: all]",
+)
+@_options.crop_option
+@click.option(
     "--artifacts",
     type=click.Path(path_type=Path),
     metavar="PATH",

@@ -15,11 +15,15 @@ from forkpoint.host import Workload
 MAX_STORAGE = 250 * 10**6
 """Bytes of tensors to keep: every step's outputs and the forks, and quick to write."""
 
+QUICK = ("origins", "replay", "sufficiency", "repeatability", "oracle")
+"""What the demo tries; `forkpoint explain` does the rest on its results."""
+
 NEXT = """
 What to try next:
   forkpoint compare --env old='torch==2.9.1' --env new='torch==2.10.0' YOUR_SCRIPT.py
   forkpoint compare --env one='torch==2.10.0 threads=1' --env two='torch==2.10.0 threads=2' \\
       YOUR_SCRIPT.py
+  forkpoint explain {folder} --only sweep
   forkpoint report {folder} --format markdown
 """
 
@@ -67,7 +71,7 @@ def demo(batches: int, out: Path | None, html: Path | None, form: str, quiet: bo
         finished = api.run_comparison(
             workload,
             specs,
-            options=api.Options(out=out, max_storage=MAX_STORAGE),
+            options=api.Options(out=out, max_storage=MAX_STORAGE, experiments=QUICK),
             observer=watch,
             reproduce="forkpoint demo",
         )

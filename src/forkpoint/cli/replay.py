@@ -9,13 +9,14 @@ from typing import Any
 import click
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
 from forkpoint import api
 from forkpoint.cli import _options
 from forkpoint.cli._show import Output, print_bytes
-from forkpoint.report.words import plain
+from forkpoint.report import plain_table
+from forkpoint.report.words import number, operator, ulp
 
+_COLUMNS = ("environment", "result", "max abs", "max ULP")
 _SAID = {
     True: "same bits as recorded",
     False: "other bits",
@@ -53,7 +54,7 @@ def replay(**chosen: Any) -> int:
     0 all gave the recorded bits, 1 some did not or could not be run, 2 error.
     """
     config = _options.config_here()
-    names = [f"env{number}" for number in range(1, len(chosen["envs"]) + 1)]
+    names = [f"env{place}" for place in range(1, len(chosen["envs"]) + 1)]
     environments = _options.environments(chosen["envs"], names, chosen, config)
     output = Output(chosen["form"], None, chosen["quiet"])
     options = api.Options(
@@ -73,19 +74,22 @@ def replay(**chosen: Any) -> int:
 
 
 def _render(found: tuple[api.CapsuleReplay, ...], console: Console) -> None:
-    table = Table(box=None, header_style="bold")
-    for column in ("capsule", "op", "environment", "result", "max abs", "max ULP"):
-        table.add_column(column, overflow="fold")
+    """A table for each capsule, so that long names stand above the columns."""
+    capsules: dict[tuple[str, str], list[api.CapsuleReplay]] = {}
     for one in found:
-        said = _SAID[one.equal] if one.status == "ran" else f"{one.status}: {one.reason}"
-        if one.status == "ran" and not one.repeatable:
-            said += ", and not the same twice"
-        table.add_row(
-            plain(one.capsule),
-            plain(one.op),
-            plain(one.environment),
-            plain(said),
-            "-" if one.max_abs is None else f"{one.max_abs:.3g}",
-            "-" if one.max_ulp is None else f"{one.max_ulp:,}",
-        )
-    console.print(table)
+        capsules.setdefault((one.capsule, one.op), []).append(one)
+    for (capsule, op), replays in capsules.items():
+        rows = [_cells(one) for one in replays]
+        console.print(plain_table(f"{operator(op)} from {capsule}", _COLUMNS, rows))
+
+
+def _cells(one: api.CapsuleReplay) -> tuple[str, ...]:
+    said = _SAID[one.equal] if one.status == "ran" else f"{one.status}: {one.reason}"
+    if one.status == "ran" and not one.repeatable:
+        said += ", and not the same twice"
+    return (
+        one.environment,
+        said,
+        "-" if one.max_abs is None else number(one.max_abs),
+        "-" if one.max_ulp is None else ulp(one.max_ulp),
+    )

@@ -1,7 +1,20 @@
 """Why two runs differ: which op calls are the cause, proven by experiments."""
 
 from forkpoint.diagnose.bench import Bench, Case
-from forkpoint.diagnose.procedure import diagnose
+from forkpoint.diagnose.experiments import Dimension, argument_names, dimensions, parse_crop
+from forkpoint.diagnose.procedure import EXPERIMENTS, SEARCH, diagnose, examine
 from forkpoint.diagnose.words import explain
 
-__all__ = ["Bench", "Case", "diagnose", "explain"]
+__all__ = [
+    "EXPERIMENTS",
+    "SEARCH",
+    "Bench",
+    "Case",
+    "Dimension",
+    "argument_names",
+    "diagnose",
+    "dimensions",
+    "examine",
+    "explain",
+    "parse_crop",
+]

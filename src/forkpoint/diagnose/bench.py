@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -27,20 +27,33 @@ class Bench(Protocol):
         """Run op calls in a fresh process; what came of each, by id."""
         ...
 
+    def altered(
+        self,
+        *,
+        variables: Mapping[str, str] | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> Bench:
+        """The same environment with more variables and torch settings."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One divergent comparison under diagnosis.
 
-    ``recordings`` are those of the second pass (baseline, candidate). ``folder`` is for what
+    ``first`` and ``recordings`` are those of the first and the second pass (baseline,
+    candidate). ``folder`` is for what
     stays, ``scratch`` for recordings that are removed when they were read; ``room`` is the
-    number of bytes that may lie there meanwhile.
+    number of bytes that may lie there meanwhile. ``crop`` is the (dimension, start, stop) that
+    a user asked for.
     """
 
     comparison: Comparison
     tolerance: Tolerance
     benches: tuple[Bench, Bench]
+    first: tuple[Path, Path]
     recordings: tuple[Path, Path]
     folder: Path
     scratch: Path
     room: int
+    crop: tuple[int, int, int] | None = None

@@ -11,11 +11,9 @@ from typing import Literal
 from forkpoint.compare import OriginKey
 from forkpoint.diagnose.bench import Case
 from forkpoint.diagnose.lockstep import Lockstep, representatives
+from forkpoint.diagnose.words import base_name
 from forkpoint.host import Call, Replayed
-from forkpoint.model import Oracle
 from forkpoint.store import read_capsule
-
-_NEAR = 0.05  # in ULP: sides closer to each other than this are equally far from the truth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +28,6 @@ class Isolated:
     confirmed: Literal["replay", "in_place"]
     reason: str
     folder: Path | None = None
-    oracle: Oracle | None = None
 
 
 def isolate(case: Case, found: Lockstep) -> dict[OriginKey, Isolated]:
@@ -64,11 +61,7 @@ def isolate(case: Case, found: Lockstep) -> dict[OriginKey, Isolated]:
 def _calls(number: int, folders: tuple[Path, Path], side: int) -> list[Call]:
     own, other = folders[side], folders[1 - side]
     asked = [Call(id=f"{number}/own", capsule=own, repeat=2, against=("capsule", other))]
-    if side == 0:
-        asked.append(
-            Call(id=f"{number}/exact", capsule=own, as_="float64", against=("capsule", other))
-        )
-    else:
+    if side == 1:
         asked.append(Call(id=f"{number}/crossed", capsule=other, state=own, against=(own,)))
     return asked
 
@@ -80,7 +73,7 @@ def _captured(case: Case, found: Lockstep) -> Iterator[tuple[OriginKey, tuple[Pa
     for number, call in enumerate(wanted, 1):
         if call.place not in sides[0] or call.place not in sides[1]:
             continue
-        target = case.folder / f"{number:02}-{call.op.split('.')[1]}"
+        target = case.folder / f"{number:02}-{base_name(call.op)}"
         target.mkdir(parents=True, exist_ok=True)
         moved = [target / bench.name for bench in case.benches]
         for side, folder in zip(sides, moved, strict=True):
@@ -100,44 +93,23 @@ def _place(folder: Path) -> tuple[int, str, str, int]:
 def _judge(number: int, folders: tuple[Path, Path], answers: list[dict[str, Replayed]]) -> Isolated:
     recorded = [read_capsule(folder).outputs for folder in folders]
     owns = [answer[f"{number}/own"] for answer in answers]
-    oracle = _oracle(answers[0].get(f"{number}/exact"))
     folder = folders[0]
     for own, side in zip(owns, recorded, strict=True):
         if own.status != "ran":
             reason = f"replay {own.status}: {own.reason or 'no reason given'}"
-            return Isolated(confirmed="in_place", reason=reason, folder=folder, oracle=oracle)
+            return Isolated(confirmed="in_place", reason=reason, folder=folder)
         if not _gives(own, side):
             reason = "alone, the op does not give the bits that it gave in the script"
-            return Isolated(confirmed="in_place", reason=reason, folder=folder, oracle=oracle)
+            return Isolated(confirmed="in_place", reason=reason, folder=folder)
     crossed = answers[1][f"{number}/crossed"]
     if recorded[0] == recorded[1] or not _gives(crossed, recorded[1]):
         reason = "alone, given the baseline's memory, the candidate gives other bits again"
-        return Isolated(confirmed="in_place", reason=reason, folder=folder, oracle=oracle)
+        return Isolated(confirmed="in_place", reason=reason, folder=folder)
     reason = "both controls passed: each environment alone gives its own recorded bits"
-    return Isolated(confirmed="replay", reason=reason, folder=folder, oracle=oracle)
+    return Isolated(confirmed="replay", reason=reason, folder=folder)
 
 
 def _gives(answer: Replayed, recorded: Mapping[int, str]) -> bool:
     found = {output.slot: output.digest for output in answer.outputs}
     same = all(found.get(slot) == digest for slot, digest in recorded.items())
     return answer.status == "ran" and answer.repeatable and same
-
-
-def _oracle(exact: Replayed | None) -> Oracle | None:
-    """Distances of both sides from the float64 value, the largest over all outputs."""
-    if exact is None or exact.status != "ran":
-        return None
-    pairs = [
-        (one["max_ulp"], two["max_ulp"])
-        for output in exact.outputs
-        for one, two in [tuple(output.metrics)]
-        if one is not None and two is not None
-    ]
-    if not pairs:
-        return None
-    baseline, candidate = (max(side) for side in zip(*pairs, strict=True))
-    apart = candidate - baseline
-    nearer: Literal["baseline", "candidate", "neither"] = "neither"
-    if abs(apart) > _NEAR:
-        nearer = "baseline" if apart > 0 else "candidate"
-    return Oracle(baseline_max_ulp=baseline, candidate_max_ulp=candidate, nearer=nearer)

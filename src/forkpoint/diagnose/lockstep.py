@@ -74,6 +74,14 @@ def lockstep(
     return found
 
 
+def substituted(
+    case: Case, ops: tuple[str, ...], steps: Sequence[int], *, purpose: str
+) -> frozenset[int] | str:
+    """Which steps become identical with the baseline's outputs of these ops; or what failed."""
+    found = _round(case, ops, (), tuple(steps), (1, purpose))
+    return found.failure or found.identical
+
+
 def representatives(calls: Sequence[DifferingCall]) -> list[DifferingCall]:
     """The first call of each origin."""
     found: dict[OriginKey, DifferingCall] = {}

@@ -2,25 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from forkpoint.compare import DIFFERING, DifferingCall, OriginKey, differing_calls
 from forkpoint.diagnose.bench import Case
+from forkpoint.diagnose.experiments import (
+    Findings,
+    crop,
+    interventions,
+    kernels,
+    necessity,
+    oracle,
+    repeatability,
+    sweep,
+)
 from forkpoint.diagnose.isolation import Isolated, isolate
 from forkpoint.diagnose.lockstep import Lockstep, lockstep
 from forkpoint.diagnose.words import explain
+from forkpoint.errors import ForkpointError
 from forkpoint.model import Comparison, Experiment, Metrics, Origin, Outcome
 from forkpoint.store import Recording
 
+EXPERIMENTS: Mapping[str, Callable[[Case], Findings]] = {
+    "repeatability": repeatability,
+    "necessity": necessity,
+    "oracle": oracle,
+    "crop": crop,
+    "sweep": sweep,
+    "kernels": kernels,
+    "interventions": interventions,
+}
+"""What is tried once origins are known, in this order."""
+
+SEARCH = ("origins", "replay", "sufficiency")
+"""The experiments that find the origins: they are done together."""
+
+_WITHOUT_ORIGINS = ("repeatability", "crop")
+"""Experiments on the script as it is: they are done where no origin is known, too."""
+
+_ORDER = ("repeatability", *SEARCH, *EXPERIMENTS)
+
+
+def examine(case: Case, names: Iterable[str]) -> Comparison:
+    """The comparison with these experiments done (again) on the origins that it has.
+
+    ``names`` are of `EXPERIMENTS`; they are done in its order. One that fails says so, and the
+    others go on.
+    """
+    comparison = case.comparison
+    wanted = set(names)
+    for name, experiment in EXPERIMENTS.items():
+        if name in wanted and (comparison.origins or name in _WITHOUT_ORIGINS):
+            comparison = _with(comparison, _tried(name, experiment, case, comparison))
+    return replace(comparison, explanation=explain(comparison))
+
+
+def _tried(
+    name: str, experiment: Callable[[Case], Findings], case: Case, comparison: Comparison
+) -> Findings:
+    try:
+        return experiment(replace(case, comparison=comparison))
+    except ForkpointError as failure:
+        failed = Experiment(
+            name=name,
+            hypothesis=(experiment.__doc__ or name).partition("\n")[0],
+            outcome=Outcome.INCONCLUSIVE,
+            evidence=f"it failed: {failure.message.partition(chr(10))[0]}",
+            whole=False,
+        )
+        return Findings(experiment=failed)
+
+
+def _with(comparison: Comparison, found: Findings) -> Comparison:
+    origins = list(comparison.origins)
+    for number, origin in found.origins.items():
+        origins[number] = origin
+    others = [one for one in comparison.experiments if one.name != found.experiment.name]
+    ordered = sorted((*others, found.experiment), key=lambda one: _ORDER.index(one.name))
+    return replace(comparison, origins=tuple(origins), experiments=tuple(ordered))
+
 
 def diagnose(case: Case) -> Comparison:
-    """The comparison, with its origins, experiments and the verdict in plain words.
+    """The comparison with its origins, how they were proven, and the verdict in plain words.
 
-    Steps that cannot be compared are left alone; a comparison in which no op call is known to
-    differ by itself gets an experiment that says so, and no origin. Raises what the
-    environments raise where they cannot be started.
+    What `examine` does is not done yet. Steps that cannot be compared are left alone; a
+    comparison in which no op call is known to differ by itself gets an experiment that says so,
+    and no origin. Raises what the environments raise where they cannot be started.
     """
     steps = tuple(s.index for s in case.comparison.steps if s.verdict in DIFFERING)
     seen = _differing(case, steps)
@@ -83,7 +152,6 @@ def _origin(calls: Sequence[DifferingCall], alone: Isolated, folder: Path) -> Or
         shapes=tuple(dict.fromkeys(call.shapes[0] for call in calls if call.shapes)),
         steps=tuple(sorted({call.step for call in calls})),
         metrics=_largest([call.metrics for call in calls if call.metrics]),
-        oracle=alone.oracle,
         dtypes=first.dtypes,
         calls=len(calls),
         confirmed=alone.confirmed,
@@ -176,4 +244,5 @@ def _sufficiency(case: Case, found: Lockstep, left_out: Sequence[int]) -> Experi
         f"{', '.join(found.ops)} (search done in {found.rounds} rounds)",
         outcome=outcome,
         evidence="; ".join(parts),
+        whole=not left_out,
     )

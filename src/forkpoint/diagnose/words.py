@@ -12,7 +12,7 @@ _SHORT = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "
 
 
 def explain(comparison: Comparison) -> tuple[str, ...]:
-    """One to five sentences; none where nothing was diagnosed."""
+    """Whole sentences, the cause first; none where nothing was diagnosed."""
     by_name = {experiment.name: experiment for experiment in comparison.experiments}
     if not comparison.origins:
         tried = by_name.get("origins")
@@ -21,15 +21,22 @@ def explain(comparison: Comparison) -> tuple[str, ...]:
         _which(comparison),
         _in_place(comparison.origins),
         _shapes(comparison),
+        _sizes(comparison.origins),
         _truth(comparison.origins),
         _enough(comparison, by_name.get("sufficiency")),
+        _remedies(comparison.origins),
     )
     return tuple(sentence for sentence in found if sentence)
 
 
+def base_name(op: str) -> str:
+    """``native_layer_norm`` of ``aten.native_layer_norm.default``."""
+    return op.split(".")[1] if "." in op else op
+
+
 def short(origin: Origin) -> str:
     """``native_layer_norm (fp32)``."""
-    name = origin.op.split(".")[1] if "." in origin.op else origin.op
+    name = base_name(origin.op)
     floats = [_SHORT[dtype] for dtype in origin.dtypes if dtype in _SHORT]
     kinds = floats or list(origin.dtypes)
     return f"`{name}` ({', '.join(kinds)})" if kinds else f"`{name}`"
@@ -54,7 +61,7 @@ def _which(comparison: Comparison) -> str:
 
 def _complete(comparison: Comparison) -> bool:
     return any(
-        one.name == "sufficiency" and one.outcome is Outcome.SUPPORTED
+        one.name == "sufficiency" and one.outcome is Outcome.SUPPORTED and one.whole
         for one in comparison.experiments
     )
 
@@ -79,16 +86,38 @@ def _shapes(comparison: Comparison) -> str:
     return f"{touched} of {len(rows)} input shapes that ran are affected."
 
 
+def _sizes(origins: Sequence[Origin]) -> str:
+    """The rule of each origin whose sweep found one that predicts."""
+    ruled = [origin for origin in origins if origin.rule]
+    if not ruled or len(ruled) > _NAMED:
+        return ""
+    parts = [f"{short(origin)} differs {origin.rule}" for origin in ruled]
+    return f"Replayed alone with random inputs, {_listed(parts)}."
+
+
+def _remedies(origins: Sequence[Origin]) -> str:
+    """What makes both sides agree on every origin; nothing where only some are helped."""
+    if not origins or not all(origin.remedies for origin in origins):
+        return ""
+    shared = [r for r in origins[0].remedies if all(r in o.remedies for o in origins)]
+    if not shared:
+        return ""
+    calls = "the replayed call" if len(origins) == 1 else "the replayed calls"
+    return f"In {calls}, the sides agree with {_listed([f'`{one}`' for one in shared])}."
+
+
 def _truth(origins: Sequence[Origin]) -> str:
-    known = [origin for origin in origins if origin.oracle is not None]
+    known = [origin.oracle for origin in origins if origin.oracle is not None]
     if not known or len(known) < len(origins):
         return ""
-    baseline = max(o.oracle.baseline_max_ulp for o in known if o.oracle)
-    candidate = max(o.oracle.candidate_max_ulp for o in known if o.oracle)
+    baseline = max(one.baseline_row_ulp or 0.0 for one in known)
+    candidate = max(one.candidate_row_ulp or 0.0 for one in known)
+    if any(one.baseline_row_ulp is None for one in known):
+        return ""
     call = "the call that was replayed" if len(known) == 1 else "the calls that were replayed"
     return (
         f"In {call}, the baseline is up to {_ulp(baseline)} and the candidate up to "
-        f"{_ulp(candidate)} from the float64 value."
+        f"{_ulp(candidate)} from the float64 value, by the largest value of each row."
     )
 
 
@@ -104,7 +133,7 @@ def _enough(comparison: Comparison, sufficiency: Experiment | None) -> str:
     steps = sum(step.verdict in DIFFERING for step in comparison.steps)
     if sufficiency.outcome is not Outcome.SUPPORTED:
         return f"Whether that is the whole cause is not known: {sufficiency.evidence}."
-    if "more steps were not tried" in sufficiency.evidence:
+    if not sufficiency.whole:
         return f"Substituting {them}: {sufficiency.evidence}."
     every = "the differing step" if steps == 1 else f"all {steps} differing steps"
     return f"Substituting {them} makes {every} identical."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from forkpoint.environments.spec import EnvironmentSpec
@@ -37,6 +38,19 @@ class Environment:
                 name, _, rest = line.partition(" @ ")
             found[name] = rest
         return found
+
+    def altered(
+        self,
+        *,
+        variables: Mapping[str, str] | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> Environment:
+        """The same interpreter with more variables and torch settings."""
+        return replace(
+            self,
+            variables={**self.variables, **(variables or {})},
+            settings={**self.settings, **(settings or {})},
+        )
 
     def describe(self) -> dict[str, str]:
         """What of this environment belongs into a fingerprint, as ``key: text``."""

@@ -7,6 +7,7 @@ from forkpoint.host._place import FULL, is_recording, publish, require_free, sta
 from forkpoint.host._replay import replay
 from forkpoint.host._result import JobResult, LastEvent, Status
 from forkpoint.host._run import Watcher, run_job
+from forkpoint.host._script import ScriptRun, run_script
 from forkpoint.host._unpack import Unpacked, UnpackStatus, unpack
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "ReplayStatus",
     "Replayed",
     "ReplayedOutput",
+    "ScriptRun",
     "Status",
     "UnpackStatus",
     "Unpacked",
@@ -31,6 +33,7 @@ __all__ = [
     "replay",
     "require_free",
     "run_job",
+    "run_script",
     "stage",
     "unpack",
     "unwritable",

@@ -4,7 +4,7 @@ where it dies."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
@@ -36,7 +36,8 @@ class Questions:
     """A job of kind ``kind``, whose requests are lines of JSON, and where it runs.
 
     ``control`` is the folder for the logs, one below it for each process; ``timeout`` is in
-    seconds for each process. The worker writes its answers to ``KINDed.jsonl``.
+    seconds for each process. The worker writes its answers to ``KINDed.jsonl``. ``ended`` is
+    told the folder of each process that ended.
     """
 
     kind: Literal["replay", "unpack"]
@@ -44,6 +45,7 @@ class Questions:
     control: Path
     timeout: float | None = None
     watcher: Watcher | None = None
+    ended: Callable[[Path], None] | None = None
 
     def ask(
         self, requests: Mapping[str, Mapping[str, Any]], answer: type[A]
@@ -89,6 +91,8 @@ class Questions:
             timeout=self.timeout,
             watcher=self.watcher,
         )
+        if self.ended is not None:
+            self.ended(folder)
         ids = {str(request["id"]) for request in requests}
         return result, read_answers(folder / f"{self.kind}ed.jsonl", ids, answer)
 

@@ -61,7 +61,7 @@ class Job:
     ``reference`` and ``tolerance`` belong to the second pass. ``substitute`` names ops whose
     outputs are replaced by those that ``reference`` kept (`forkpoint_worker`); ``calls`` is the
     file of what to replay or to unpack. ``steps`` holds half-open ranges, ``max_storage`` is in
-    bytes.
+    bytes; ``variants`` asks for calls with other inputs.
     """
 
     kind: Literal["record", "fingerprint", "replay", "unpack"] = "record"
@@ -78,6 +78,7 @@ class Job:
     watch: tuple[str, ...] = ()
     substitute: tuple[str, ...] = ()
     store: tuple[str, ...] = ("root",)
+    variants: Mapping[str, Any] | None = None
 
     def document(self, name: str, settings: Mapping[str, str]) -> dict[str, Any]:
         """The content of ``job.json`` for the environment called ``name``."""
@@ -103,6 +104,7 @@ class Job:
             "watch": list(self.watch),
             "substitute": {"ops": list(self.substitute)} if self.substitute else None,
             "store": list(self.store),
+            "variants": self.variants,
         }
 
 

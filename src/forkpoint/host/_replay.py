@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from forkpoint.environments import Environment
 from forkpoint.host._answers import Questions, first_line
 from forkpoint.host._calls import Call, Replayed
+from forkpoint.host._result import JobResult
 from forkpoint.host._run import Watcher
+from forkpoint.host._verbose import library_kernels
 
 
 def replay(
@@ -30,15 +33,24 @@ def replay(
     requests = {call.id: _as_json(call) for call in calls}
     if len(requests) != len(calls):
         raise ValueError("calls must have ids of their own")
+    kernels: dict[str, tuple[str, ...]] = {}
     questions = Questions(
-        kind="replay", environment=environment, control=control, timeout=timeout, watcher=watcher
+        kind="replay",
+        environment=environment,
+        control=control,
+        timeout=timeout,
+        watcher=watcher,
+        ended=lambda folder: kernels.update(library_kernels(folder / "stdout.log")),
     )
-    return {
-        one: answer
-        if isinstance(answer, Replayed)
-        else Replayed(id=one, status="crashed", reason=first_line(answer))
-        for one, answer in questions.ask(requests, Replayed).items()
-    }
+    answers = questions.ask(requests, Replayed)
+    return {one: _replayed(one, answer, kernels.get(one, ())) for one, answer in answers.items()}
+
+
+def _replayed(one: str, answer: Replayed | JobResult, kernels: tuple[str, ...]) -> Replayed:
+    """The answer, with the kernels that libraries named in the log where it names none."""
+    if not isinstance(answer, Replayed):
+        return Replayed(id=one, status="crashed", reason=first_line(answer))
+    return answer if answer.kernels else replace(answer, kernels=kernels)
 
 
 def _as_json(call: Call) -> dict[str, Any]:

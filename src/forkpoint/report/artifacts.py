@@ -9,7 +9,7 @@ from forkpoint.model import ArtifactComparison
 from forkpoint.report import words
 from forkpoint.report.files import COLUMNS, artifact_rows, artifact_sentence
 from forkpoint.report.markdown import escape, markdown_table
-from forkpoint.report.terminal import plain_table
+from forkpoint.report.tables import plain_table
 
 
 def render_artifacts(result: ArtifactComparison, console: Console) -> None:

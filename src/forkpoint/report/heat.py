@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from forkpoint.model import Comparison, HeatCell, HeatMap, Step
 from forkpoint.report import words
@@ -35,7 +35,7 @@ class HeatData:
 
 def heat_data(comparison: Comparison) -> HeatData:
     """The first `MAX_STEPS` steps and `MAX_MODULES` modules of the map."""
-    heat = comparison.heat
+    heat = complete_heat(comparison)
     rows = [row[:MAX_MODULES] for row in heat.cells[:MAX_STEPS]]
     measured = [cell for row in rows for cell in row if letter(cell) == MEASURED]
     by_index = {step.index: step for step in comparison.steps}
@@ -50,6 +50,21 @@ def heat_data(comparison: Comparison) -> HeatData:
         max_ulp=tuple(cell.max_ulp for cell in measured),
         forks=tuple(_fork_row(by_index.get(i), row_of) for i in shown),
     )
+
+
+def complete_heat(comparison: Comparison) -> HeatMap:
+    """The map with what is known of whole steps.
+
+    A step that was left bare for the neutrality check has no measured modules, but its own
+    output may be measured, and that is what its outermost module returned.
+    """
+    heat = comparison.heat
+    by_index = {step.index: step for step in comparison.steps}
+    rows = (
+        _with_output(row, heat.modules, by_index.get(index))
+        for index, row in zip(heat.steps, heat.cells, strict=True)
+    )
+    return replace(heat, cells=tuple(rows))
 
 
 def letter(cell: HeatCell) -> str:
@@ -84,6 +99,24 @@ def heat_note(heat: HeatMap) -> str:
         words.counted(many, noun) for many, noun in ((steps, "step"), (modules, "module")) if many
     ]
     return f"Not drawn: {' and '.join(left)}, to keep this page light." if left else ""
+
+
+def _with_output(
+    row: tuple[HeatCell, ...], modules: tuple[str, ...], step: Step | None
+) -> tuple[HeatCell, ...]:
+    measured = [output.metrics for output in step.outputs if output.metrics] if step else []
+    if step is None or not measured:
+        return row
+    own = HeatCell(
+        state="differs",
+        max_abs=max(metrics.max_abs for metrics in measured),
+        max_ulp=max((m.max_ulp for m in measured if m.max_ulp is not None), default=None),
+    )
+    outermost = {"", step.module}
+    return tuple(
+        own if name in outermost and letter(cell) == UNMEASURED else cell
+        for name, cell in zip(modules, row, strict=True)
+    )
 
 
 def _fork_row(step: Step | None, row_of: dict[str, int]) -> int | None:

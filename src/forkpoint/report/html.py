@@ -1,31 +1,19 @@
-"""One HTML file that holds everything: it works offline and asks the network for nothing.
-
-The page's policy allows the three scripts it carries, by their hashes, and nothing else.
-Names reach the page as escaped text or as JSON in a data block, never as script or markup.
-"""
+"""The report of a comparison as one HTML file; see `forkpoint.report.page`."""
 
 from __future__ import annotations
 
-import base64
-import errno
-import hashlib
 import os
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from math import prod
 from pathlib import Path
 
-import msgspec
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from forkpoint.errors import StorageFull, UsageError
 from forkpoint.model import Comparison, ShapeRow, Step, Verdict
-from forkpoint.report import words
-from forkpoint.report.heat import heat_data, heat_note, heat_summary
+from forkpoint.report import diagnosis, words
+from forkpoint.report.heat import HeatData, complete_heat, heat_data, heat_note, heat_summary
+from forkpoint.report.page import asset, data_block, render_page, write_page
+from forkpoint.report.path import TITLE, path_stages
 from forkpoint.report.summary import (
     differing,
     fork_groups,
@@ -35,15 +23,9 @@ from forkpoint.report.summary import (
     verdict_counts,
     verdict_sentence,
 )
+from forkpoint.report.sweeps import SweepData, sweep_data, sweep_summary
 
 MAX_SHAPES = 240
-MAX_ROWS = 200
-
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_POLICY = (
-    "default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; "
-    "img-src data: blob:; base-uri 'none'; form-action 'none'"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,102 +48,44 @@ class Figure:
     detail: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageData:
+    """What the page's script draws."""
+
+    heat: HeatData
+    sweeps: tuple[SweepData, ...]
+
+
 def write_html(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
     """Write the report to ``path`` (about 5 MB) and return it; an old file is replaced whole.
 
     Raises `StorageFull` where the disk is full, and `UsageError` where no file can be there.
     """
-    target = Path(path)
-    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(to_html(comparison), encoding="utf-8")
-        draft.replace(target)
-    except OSError as error:
-        with suppress(OSError):  # the folder itself may be what is wrong
-            draft.unlink(missing_ok=True)
-        kind = StorageFull if error.errno in _FULL else UsageError
-        raise kind(
-            f"The report could not be written to {target}: {error.strerror or error}.",
-            hint="Name another file with --html FILE, or free some space.",
-        ) from error
-    return target
+    return write_page(to_html(comparison), path)
 
 
 def to_html(comparison: Comparison) -> str:
     """The whole page as text."""
-    scripts = {
-        "plotly": get_plotlyjs(),
-        "theme": _asset("theme.js"),
-        "report": _asset("report.js"),
-    }
-    hashes = " ".join(f"'sha256-{_digest(text)}'" for text in scripts.values())
-    template = _environment().get_template("report.html.j2")
-    return template.render(
+    data = PageData(heat=heat_data(comparison), sweeps=sweep_data(comparison))
+    return render_page(
+        "report.html.j2",
+        scripts={"plotly": get_plotlyjs(), "report": asset("page.js", "heat.js", "sweeps.js")},
         c=comparison,
-        policy=_POLICY.format(scripts=hashes),
-        style=Markup(_asset("report.css")),  # noqa: S704 - our own file
-        scripts={name: Markup(text) for name, text in scripts.items()},  # noqa: S704 - our own
-        data=_data_block(comparison),
+        d=diagnosis,
+        data=data_block(data),
         verdict=verdict_sentence(comparison),
         lead=lead_sentences(comparison),
         findings=sentences(comparison),
         figures=_figures(comparison),
+        path_title=TITLE,
+        stages=path_stages(comparison),
+        sweep_summary=sweep_summary,
         chips=_chips(comparison),
         groups=fork_groups(comparison.steps),
-        heat_summary=heat_summary(comparison.heat),
+        heat_summary=heat_summary(complete_heat(comparison)),
         heat_note=heat_note(comparison.heat),
         max_shapes=MAX_SHAPES,
-        max_rows=MAX_ROWS,
     )
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("forkpoint.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        plain=words.plain,
-        operator=words.operator,
-        number=words.number,
-        count=words.count,
-        ulp=words.ulp,
-        counted=words.counted,
-        ranges=words.ranges,
-        percent=words.percent,
-        difference=words.difference,
-        shape=words.shape,
-        shapes=words.shapes,
-    )
-    environment.globals.update(
-        module=words.module, contrast=words.contrast, verdicts=words.VERDICTS
-    )
-    # every expression of the template goes through `plain`, then through HTML escaping
-    environment.finalize = _finalize
-    return environment
-
-
-def _finalize(value: object) -> object:
-    return words.plain(value) if type(value) is str else value
-
-
-def _asset(name: str) -> str:
-    return (files("forkpoint.report") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _digest(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def _data_block(comparison: Comparison) -> Markup:
-    """JSON that cannot end its script element: every ``<`` is written as an escape."""
-    encoded = msgspec.json.encode(heat_data(comparison)).decode()
-    return Markup(encoded.replace("<", "\\u003c"))  # noqa: S704 - no "<" is left in it
 
 
 def _figures(comparison: Comparison) -> tuple[Figure, ...]:

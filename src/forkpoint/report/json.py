@@ -6,6 +6,8 @@ from typing import cast
 
 import msgspec
 
+from forkpoint.audit import SCHEMA as AUDIT_SCHEMA
+from forkpoint.audit import Audit
 from forkpoint.errors import UsageError
 from forkpoint.model import ARTIFACTS_SCHEMA, SCHEMA, ArtifactComparison, Comparison
 
@@ -46,6 +48,11 @@ def json_schema() -> dict[str, object]:
 def artifacts_schema() -> dict[str, object]:
     """JSON Schema of what `artifacts_to_json` writes."""
     return _schema(ArtifactComparison, "artifacts", ARTIFACTS_SCHEMA)
+
+
+def audit_schema() -> dict[str, object]:
+    """JSON Schema of an audit's JSON."""
+    return _schema(Audit, "audit", AUDIT_SCHEMA)
 
 
 def _schema(kind: type, name: str, title: str) -> dict[str, object]:

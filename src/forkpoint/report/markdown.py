@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from forkpoint.model import Comparison
-from forkpoint.report import words
+from forkpoint.model import Comparison, Experiment, Sweep
+from forkpoint.report import diagnosis, words
 from forkpoint.report.files import COLUMNS, artifact_rows
+from forkpoint.report.path import TITLE, path_stages, stage_text
 from forkpoint.report.summary import (
     fork_groups,
     headline,
@@ -18,6 +19,7 @@ from forkpoint.report.summary import (
 
 MAX_ROWS = 20
 MAX_NAME = 100
+MAX_TEXT = 3000
 
 _ACTIVE = re.compile(r"([\\`*_{}\[\]<>#!|~&$])")
 # these act on the rendered text: people are notified, issues and pages are linked
@@ -29,11 +31,55 @@ def to_markdown(comparison: Comparison) -> str:
     parts = [
         f"### forkpoint: {escape(headline(comparison))}",
         "\n".join(f"- {escape(sentence)}" for sentence in sentences(comparison)),
+        _path(comparison),
+        *_diagnosis(comparison),
         *_tables(comparison),
     ]
     if comparison.reproduce:
         parts.append(f"To see this again:\n\n{_code_block(words.plain(comparison.reproduce))}")
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _path(comparison: Comparison) -> str:
+    stages = path_stages(comparison)
+    lines = [f"- {s.mark} **{s.name}**: {escape(stage_text(s))}" for s in stages]
+    return "\n".join((f"**{TITLE}**", "", *lines)) if lines else ""
+
+
+def _diagnosis(comparison: Comparison) -> Iterator[str]:
+    for origin in comparison.origins:
+        facts = diagnosis.origin_facts(origin, comparison)
+        yield "\n".join(
+            (
+                f"**Origin: {escape(diagnosis.origin_title(origin))}**",
+                "",
+                *(f"- {label}: {escape(words.shorten(text, MAX_TEXT))}" for label, text in facts),
+            )
+        )
+        for sweep in origin.sweeps:
+            yield _sweep(sweep, comparison)
+        rows = diagnosis.kernel_rows(origin.kernels, comparison)
+        yield markdown_table("Kernels", diagnosis.KERNEL_COLUMNS, rows)
+        commands = diagnosis.next_commands(origin, comparison)
+        if commands:
+            shown = _code_block("\n".join(commands))
+            yield f"What to try next, in the results folder:\n\n{shown}"
+    lines = [_experiment(one) for one in comparison.experiments]
+    yield "\n".join(("**Experiments**", "", *lines)) if lines else ""
+
+
+def _sweep(sweep: Sweep, comparison: Comparison) -> str:
+    said = f"{escape(sweep.dimension)}; {escape(diagnosis.sweep_sentence(sweep))}"
+    if diagnosis.is_uniform(sweep):
+        return f"**Sweep: {said}**"
+    columns = diagnosis.sweep_columns(sweep, comparison)
+    return markdown_table(f"Sweep: {said}", columns, diagnosis.sweep_rows(sweep))
+
+
+def _experiment(one: Experiment) -> str:
+    facts = diagnosis.experiment_facts(one)
+    said = "; ".join(f"{label}: {escape(words.shorten(text, MAX_TEXT))}" for label, text in facts)
+    return f"1. {diagnosis.outcome(one)}: **{escape(one.name)}**: {said}"
 
 
 def _tables(comparison: Comparison) -> Iterator[str]:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from forkpoint.report.json import artifacts_schema, json_schema
+from forkpoint.report.json import artifacts_schema, audit_schema, json_schema
 
 FILE_NAME = "comparison-1.schema.json"
 ARTIFACTS_FILE_NAME = "artifacts-1.schema.json"
+AUDIT_FILE_NAME = "audit-1.schema.json"
 
 
 def schema_text() -> str:
@@ -23,6 +24,11 @@ def artifacts_schema_text() -> str:
     return _text(artifacts_schema())
 
 
+def audit_schema_text() -> str:
+    """The same for an audit."""
+    return _text(audit_schema())
+
+
 def shipped_schema(name: str = FILE_NAME) -> str:
     """The text of a schema file in the installed package."""
     return (files("forkpoint.report") / name).read_text(encoding="utf-8")
@@ -33,6 +39,7 @@ def main() -> None:
     for name, text in (
         (FILE_NAME, schema_text()),
         (ARTIFACTS_FILE_NAME, artifacts_schema_text()),
+        (AUDIT_FILE_NAME, audit_schema_text()),
     ):
         Path(__file__).with_name(name).write_text(text, encoding="utf-8")
 

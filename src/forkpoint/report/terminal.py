@@ -6,9 +6,8 @@ text goes in as `rich.text.Text`, never as markup, because names come from forei
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from rich import box
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
@@ -25,14 +24,12 @@ from forkpoint.report.summary import (
     sentences,
     verdict_counts,
 )
+from forkpoint.report.tables import MAX_NAME, MAX_ROWS, cut, item, plain_table, titled_table
+from forkpoint.report.terminal_diagnosis import print_diagnosis, print_path
 from forkpoint.report.watched import watched_rows
 
-MAX_SHAPES = 24
 MAX_FORKS = 12
 MAX_ENVIRONMENT = 40
-MAX_NAME = 64
-"""Characters of a name in a cell; longer ones lose their middle."""
-
 MAX_VALUE = 120
 """Characters of a fingerprint's entry; of longer ones, what only one side has."""
 
@@ -50,11 +47,13 @@ def render_comparison(comparison: Comparison, console: Console) -> None:
     """Print the whole report on ``console``."""
     _print_headline(comparison, console)
     _print_sides(comparison, console)
+    print_path(comparison, console)
+    print_diagnosis(comparison, console)
     for table in (
         _shape_table(comparison),
         _fork_table(comparison),
         _environment_table(comparison),
-        *_diagnosis_tables(comparison),
+        *_other_tables(comparison),
     ):
         if table is not None:
             console.print(table)
@@ -68,7 +67,7 @@ def _print_headline(comparison: Comparison, console: Console) -> None:
     console.print(Text.assemble((verdict, f"bold {style}"), (f":{rest}", "bold")))
     console.print()
     for sentence in sentences(comparison):
-        console.print(_item(sentence))
+        console.print(item(sentence))
 
 
 def _print_sides(comparison: Comparison, console: Console) -> None:
@@ -90,7 +89,7 @@ def _shape_table(comparison: Comparison) -> Table | None:
     rows = sorted(comparison.shapes, key=lambda row: (row.module, row.shapes))
     if not rows:
         return None
-    table = _table("Steps by input shape")
+    table = titled_table("Steps by input shape")
     several = len({row.module for row in rows}) > 1
     table.add_column("input")
     table.add_column("steps", justify="right")
@@ -99,9 +98,9 @@ def _shape_table(comparison: Comparison) -> Table | None:
     table.add_column("max abs", justify="right")
     table.add_column("max ULP", justify="right")
     by_index = {step.index: step for step in comparison.steps}
-    for row in rows[:MAX_SHAPES]:
+    for row in rows[:MAX_ROWS]:
         table.add_row(*_shape_cells(row, by_index, several=several))
-    _cut(table, len(rows) - MAX_SHAPES, "shape")
+    cut(table, len(rows) - MAX_ROWS, "shape")
     return table
 
 
@@ -128,7 +127,7 @@ def _fork_table(comparison: Comparison) -> Table | None:
     groups = fork_groups(comparison.steps)
     if not groups:
         return None
-    table = _table("First forks, among the events recorded")
+    table = titled_table("First forks, among the events recorded")
     table.add_column("steps", overflow="fold", max_width=16)
     table.add_column("operator and module", overflow="fold")
     table.add_column("max abs", justify="right")
@@ -136,7 +135,7 @@ def _fork_table(comparison: Comparison) -> Table | None:
     table.add_column("bits equal", justify="right")
     for group in groups[:MAX_FORKS]:
         table.add_row(*_fork_cells(group))
-    _cut(table, sum(len(group.steps) for group in groups[MAX_FORKS:]), "step")
+    cut(table, sum(len(group.steps) for group in groups[MAX_FORKS:]), "step")
     return table
 
 
@@ -157,7 +156,7 @@ def _environment_table(comparison: Comparison) -> Table | None:
     entries = comparison.environment
     if not entries:
         return None
-    table = _table("What differs between the environments")
+    table = titled_table("What differs between the environments")
     table.add_column("", overflow="fold", ratio=2)
     table.add_column(Text(words.shorten(comparison.baseline.name, 24)), overflow="fold", ratio=3)
     table.add_column(Text(words.shorten(comparison.candidate.name, 24)), overflow="fold", ratio=3)
@@ -167,31 +166,11 @@ def _environment_table(comparison: Comparison) -> Table | None:
             Text(words.contrast(entry.baseline, entry.candidate, MAX_VALUE)),
             Text(words.contrast(entry.candidate, entry.baseline, MAX_VALUE)),
         )
-    _cut(table, len(entries) - MAX_ENVIRONMENT, "entry", "entries")
+    cut(table, len(entries) - MAX_ENVIRONMENT, "entry", "entries")
     return table
 
 
-def _diagnosis_tables(comparison: Comparison) -> Iterable[Table]:
-    if comparison.origins:
-        yield plain_table(
-            "Origins: other bits from the same inputs",
-            ("operator", "modules", "difference", "rule"),
-            [
-                (
-                    words.operator(origin.op),
-                    ", ".join(origin.modules),
-                    words.difference(origin.metrics),
-                    origin.rule or "-",
-                )
-                for origin in comparison.origins
-            ],
-        )
-    if comparison.experiments:
-        yield plain_table(
-            "Experiments",
-            ("experiment", "outcome", "evidence"),
-            [(e.name, e.outcome.value, e.evidence) for e in comparison.experiments],
-        )
+def _other_tables(comparison: Comparison) -> Iterable[Table]:
     if comparison.watched:
         yield plain_table(
             "Watched functions",
@@ -205,7 +184,7 @@ def _diagnosis_tables(comparison: Comparison) -> Iterable[Table]:
 
 def _print_coverage(coverage: Coverage, console: Console) -> None:
     for note in coverage.notes:
-        console.print(_item(words.plain(note)))
+        console.print(item(words.plain(note)))
     if coverage.uncovered:
         console.print(
             plain_table(
@@ -221,46 +200,6 @@ def _print_next(comparison: Comparison, console: Console) -> None:
         console.print(Text("To see this again:", style="bold"))
         # one unbroken line, so that it can be copied
         console.print(Text(f"  {words.plain(comparison.reproduce)}"), soft_wrap=True)
-
-
-def plain_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A table of texts; long ones are shortened, and of many rows the first are shown."""
-    table = _table(title)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows[:MAX_SHAPES]:
-        table.add_row(*(Text(words.shorten(cell, 3 * MAX_NAME)) for cell in row))
-    _cut(table, len(rows) - MAX_SHAPES, "row")
-    return table
-
-
-def _table(title: str) -> Table:
-    return Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),  # an operator and "within tolerance" fit side by side
-        header_style="dim",
-        caption_justify="left",
-        caption_style="",
-    )
-
-
-def _cut(table: Table, left: int, noun: str, plural: str = "") -> None:
-    if left > 0:
-        many = f"{left:,} more {noun if left == 1 else plural or noun + 's'}"
-        table.caption = Text(f"… {many}; --format json has all")
-
-
-def _item(sentence: str) -> Padding:
-    """A sentence with a hanging indent."""
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(width=1)
-    grid.add_column(overflow="fold")
-    grid.add_row("-", Text(sentence))
-    return Padding(grid, (0, 0, 0, 2))
 
 
 def _or_dash(value: float | None) -> str:

@@ -1,6 +1,6 @@
 """Reading recordings as untrusted input."""
 
-from forkpoint.store.capsules import Capsule, read_capsule
+from forkpoint.store.capsules import Capsule, Layout, RecordedCall, read_call, read_capsule
 from forkpoint.store.dtypes import DTYPES, SAFETENSORS
 from forkpoint.store.manifest import Digest, Limits, Manifest, ScriptError
 from forkpoint.store.recording import Recording
@@ -22,15 +22,18 @@ __all__ = [
     "Digest",
     "EventColumns",
     "EventRow",
+    "Layout",
     "Limits",
     "Manifest",
     "MetricRow",
+    "RecordedCall",
     "Recording",
     "ScriptError",
     "StepRow",
     "TensorRow",
     "UncoveredRow",
     "ValueRow",
+    "read_call",
     "read_capsule",
     "read_header",
 ]

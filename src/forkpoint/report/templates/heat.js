@@ -1,13 +1,11 @@
-// Draws the heat map and runs the buttons. All names are data: they are set through
-// textContent, or escaped where plotly would read pseudo-HTML.
+// Draws the heat map. All names are data: they are set through textContent, or escaped where
+// plotly would read pseudo-HTML.
 (function () {
   "use strict";
-  const root = document.documentElement;
-  const byId = (id) => document.getElementById(id);
-  const wantsDark = matchMedia("(prefers-color-scheme: dark)");
-  const isDark = () => (root.dataset.theme || (wantsDark.matches ? "dark" : "light")) === "dark";
+  const page = globalThis.forkpointPage;
+  const { byId, isDark, css, escapeForPlotly } = page;
   const heat = byId("heat");
-  const data = JSON.parse(byId("data").textContent);
+  const data = page.data.heat;
 
   const SCALES = {
     light: ["#fde3b6", "#f6a55c", "#dd4f33", "#9a1f40", "#3f0c26"],
@@ -25,14 +23,10 @@
   let map = null;
   const cursor = { column: 0, row: 0 };
 
-  // plotly reads <b>, <a href> and entities in labels
-  const escapeForPlotly = (text) =>
-    text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
   const shorten = (text, limit) => {
     const all = Array.from(text);
     return all.length <= limit ? text : "…" + all.slice(all.length - limit + 1).join("");
   };
-  const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 
   // cells by [module][step]; `values` finds the measured ones
   function readCells() {
@@ -194,32 +188,5 @@
     let width = heat.clientWidth;
     addEventListener("resize", () => { if (heat.clientWidth !== width) { width = heat.clientWidth; draw(); } });
   }
-
-  const toggle = byId("theme");
-  const label = () => { toggle.textContent = isDark() ? "Light" : "Dark"; };
-  toggle.addEventListener("click", () => {
-    root.dataset.theme = isDark() ? "light" : "dark";
-    try { localStorage.setItem("forkpoint-theme", root.dataset.theme); } catch (_) { /* storage is off */ }
-    label(); draw();
-  });
-  wantsDark.addEventListener("change", () => { label(); draw(); });
-  label();
-
-  function copyBySelection(text) {
-    const area = document.createElement("textarea");
-    area.value = text;
-    document.body.append(area);
-    area.select();
-    const done = document.execCommand("copy");
-    area.remove();
-    return done;
-  }
-  const copy = byId("copy");
-  if (copy) copy.addEventListener("click", async () => {
-    const text = byId("command").textContent;
-    let done = false;
-    try { await navigator.clipboard.writeText(text); done = true; } catch (_) { done = copyBySelection(text); }
-    copy.textContent = done ? "Copied" : "Select and copy by hand";
-    setTimeout(() => { copy.textContent = "Copy"; }, 2000);
-  });
+  page.onTheme(draw);
 })();

@@ -1,0 +1,71 @@
+"""Diagnosing what was compared before: experiments on the results in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+from forkpoint.api._compare import Finished
+from forkpoint.api._diagnose import Bench, diagnosed
+from forkpoint.api._options import Observer, Options, require_experiments
+from forkpoint.api._results import DETAIL, SEARCH, Results
+from forkpoint.api._runner import Asked, Runner
+from forkpoint.compare import DIFFERING
+from forkpoint.environments import EnvironmentCache, parse_spec
+from forkpoint.errors import UsageError
+from forkpoint.model import Comparison
+from forkpoint.report import from_json, to_json
+
+
+def explain(
+    folder: str | PathLike[str],
+    *,
+    only: Sequence[str] | None = None,
+    options: Options | None = None,
+    observer: Observer | None = None,
+) -> Finished:
+    """Search for the cause of a difference that was compared before, or go on with it.
+
+    ``folder`` is what `compare` left; ``only`` names experiments (all where None). The
+    environments are built again where they are gone. What is found is written into the folder's
+    ``comparison.json``, and returned. Raises `UsageError` where the folder holds no results, or
+    nothing differs in them; `EnvironmentFailed` and `WorkerFailed` as `compare` does.
+    """
+    require_experiments(only or ())
+    results = Results.open(Path(folder))
+    comparison = _comparison(results)
+    request = results.request()
+    asked: list[Asked] = [parse_spec(f"{name}={text}") for name, text in request.environments]
+    options = options or Options()
+    with EnvironmentCache(max_bytes=options.max_cache) as cache:
+        runner = Runner(options, observer or Observer(), cache)
+        one, two = (
+            Bench(runner, e, request.workload, request.tolerance, results.logs(e.name, SEARCH))
+            for e in runner.build(asked)
+        )
+        found = diagnosed(comparison, (one, two), results, names=only, crop=options.crop)
+    results.comparison.write_bytes(to_json(found))
+    return Finished(comparison=found, folder=results.folder)
+
+
+def _comparison(results: Results) -> Comparison:
+    try:
+        comparison = from_json(results.comparison.read_bytes())
+    except FileNotFoundError:
+        raise UsageError(
+            f"{results.folder} holds no comparison.json: the comparison did not come to its end.",
+            hint="Run 'forkpoint compare' again.",
+        ) from None
+    if not any(step.verdict in DIFFERING for step in comparison.steps):
+        raise UsageError(
+            f"Nothing differs in {results.folder}: its verdict is {comparison.verdict}.",
+            hint="There is nothing to explain.",
+        )
+    names = comparison.baseline.name, comparison.candidate.name
+    if not all(results.recording(name, DETAIL).is_dir() for name in names):
+        raise UsageError(
+            f"{results.folder} has no second pass: the forks were not looked at op by op.",
+            hint="Results of 'compare --level op' cannot be explained; compare without --level.",
+        )
+    return comparison

@@ -1,0 +1,226 @@
+"""Experiment: does the difference depend on the size of the dimension that varies?
+
+The script runs again in both environments, unmodified. After a step that differs, its module is
+called once more with inputs cropped (or padded) in that dimension, and what every module returns
+then is compared across the environments: the article's ``[:, :70]``, without an edit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from forkpoint.audit import Varied, read_digests
+from forkpoint.compare import DIFFERING
+from forkpoint.diagnose.bench import Bench, Case
+from forkpoint.diagnose.experiments.findings import Findings
+from forkpoint.errors import UsageError
+from forkpoint.host import Job
+from forkpoint.model import Experiment, Outcome, Step, Verdict
+
+NAME = "crop"
+MOST_STEPS = 4
+_ASK = "name one with --crop dim=1:70"
+_CROP = re.compile(r"dim=(?P<dim>[0-9]{1,3}):(?:(?P<start>[0-9]{1,9}):)?(?P<stop>[0-9]{1,9})")
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A dimension, the part of it to keep, and longer sizes to pad it to."""
+
+    dim: int
+    crops: tuple[tuple[int, int], ...]
+    pads: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """One variant of one step in both environments; ``first`` is where modules first differ."""
+
+    step: int
+    variant: str
+    modules: int
+    first: str | None
+    reason: str | None = None
+
+
+def crop(case: Case) -> Findings:
+    """Call modules of differing steps once more on both sides, with cropped or padded inputs."""
+    steps = _chosen(case.comparison.steps)
+    hypothesis = "the difference depends on the size of the dimension that varies between steps"
+    if not steps:
+        return _finding(hypothesis, Outcome.INCONCLUSIVE, "no step differs")
+    cut = choose(case.comparison.steps, steps, case.crop)
+    if cut is None:
+        evidence = f"no dimension varies between steps; {_ASK}"
+        return _finding(hypothesis, Outcome.INCONCLUSIVE, evidence)
+    hypothesis = f"the difference depends on the size of dimension {cut.dim} of the inputs"
+    sides = []
+    for bench in case.benches:
+        rows = _run(bench, case, cut, steps, case.scratch / NAME / bench.name)
+        if isinstance(rows, str):
+            return _finding(hypothesis, Outcome.INCONCLUSIVE, rows)
+        sides.append(rows)
+    found = list(agreements(*sides))
+    return _finding(hypothesis, outcome(found), _evidence(found, cut, sides[0]))
+
+
+def parse_crop(text: str) -> tuple[int, int, int]:
+    """``dim=1:70`` (the first 70 of dimension 1) or ``dim=1:5:70``; raises `UsageError`."""
+    match = _CROP.fullmatch(text)
+    start, stop = (int(match["start"] or 0), int(match["stop"])) if match else (0, 0)
+    if match is None or not start < stop:
+        raise UsageError(
+            f"{text!r} does not say what to crop.",
+            hint="Write dim=1:70 for the first 70 of dimension 1, dim=1:5:70 to begin at 5.",
+        )
+    return int(match["dim"]), start, stop
+
+
+def _chosen(steps: Sequence[Step]) -> list[Step]:
+    """The first step of each input shape that differs, a few of them."""
+    found: dict[tuple[Any, ...], Step] = {}
+    for step in steps:
+        if step.verdict in DIFFERING:
+            found.setdefault((step.module, _shapes(step)), step)
+    return list(found.values())[:MOST_STEPS]
+
+
+def choose(
+    steps: Sequence[Step], differing: Sequence[Step], asked: tuple[int, int, int] | None
+) -> Cut | None:
+    """What to crop: as asked; else sizes at which steps agree, or else some smaller ones.
+
+    Returns None where no dimension varies between steps of one module.
+    """
+    if asked is not None:
+        return Cut(asked[0], (asked[1:],))
+    dim = next(_varying([s for s in steps if s.module == differing[0].module]), None)
+    if dim is None:
+        return None
+    agree = {_size(s, dim) for s in steps if s.verdict is Verdict.IDENTICAL} - {None}
+    differ = {_size(s, dim) for s in differing} - {None}
+    largest = max(size for size in differ if size is not None)
+    known = sorted(size for size in agree if size is not None)
+    below = [size for size in known if size < largest]
+    if not below:
+        smallest = min(size for s in steps if (size := _size(s, dim)) is not None)
+        below = _guesses(min(size for size in differ if size is not None), smallest)
+    pads = [size for size in known if size > largest and dim == 1]
+    return Cut(dim, tuple((0, size) for size in below[-3:]), tuple(pads[:1]))
+
+
+def _guesses(size: int, smallest: int) -> list[int]:
+    """The largest power of two and multiple of 8 below a size, and the smallest size seen."""
+    power = 1 << max(size - 1, 1).bit_length() - 1
+    candidates = {power, (size - 1) // 8 * 8, smallest}
+    return sorted(one for one in candidates if 0 < one < size)
+
+
+def _varying(steps: Sequence[Step]) -> Iterator[int]:
+    """Dimensions in which the inputs of steps differ; the last first, for batches vary, too."""
+    shapes = {_shapes(step) for step in steps}
+    width = max((len(shape) for many in shapes for shape in many), default=0)
+    for dim in reversed(range(width)):
+        if len({tuple(s[dim] for s in many if len(s) > dim) for many in shapes}) > 1:
+            yield dim
+
+
+def _shapes(step: Step) -> tuple[tuple[int, ...], ...]:
+    return tuple(entry.shape for entry in step.inputs)
+
+
+def _size(step: Step, dim: int) -> int | None:
+    return max((shape[dim] for shape in _shapes(step) if len(shape) > dim), default=None)
+
+
+def _run(
+    bench: Bench, case: Case, cut: Cut, steps: Sequence[Step], folder: Path
+) -> tuple[Varied, ...] | str:
+    """What modules returned in one environment, or why nothing is known."""
+    folder.mkdir(parents=True, exist_ok=True)
+    answers = folder / "variants.jsonl"
+    answers.unlink(missing_ok=True)
+    job = Job(
+        recording=folder / "recording",
+        level="bare",
+        max_storage=case.room,
+        variants=_asked(cut, steps, answers),
+    )
+    result = bench.run(job, purpose="cropping inputs")
+    if result.failure is not None:
+        return f"the script failed in {bench.name}: {result.failure.message.partition(chr(10))[0]}"
+    return read_digests(answers)
+
+
+def _asked(cut: Cut, steps: Sequence[Step], answers: Path) -> Mapping[str, Any]:
+    return {
+        "out": str(answers),
+        "steps": [[step.index, step.index + 1] for step in steps],
+        "limit": len(steps),
+        "crop": [[cut.dim, start, stop] for start, stop in cut.crops],
+        "padding": list(cut.pads) or None,
+        "fill": {},
+        "digests": True,
+    }
+
+
+def agreements(baseline: Sequence[Varied], candidate: Sequence[Varied]) -> Iterator[Agreement]:
+    """Both sides of each variant; one that is missing on a side could not be tried."""
+    others = {(one.step, one.variant): one for one in candidate}
+    for one in baseline:
+        other = others.get((one.step, one.variant))
+        reason = one.reason or ("it was not tried in both" if other is None else other.reason)
+        pairs = () if other is None else zip(one.modules, other.modules, strict=False)
+        unequal = (a[0] or "the model itself" for a, b in pairs if a != b)
+        same_length = other is not None and len(one.modules) == len(other.modules)
+        if reason is None and not same_length:
+            reason = "other modules ran"
+        yield Agreement(one.step, one.variant, len(one.modules), next(unequal, None), reason)
+
+
+def outcome(found: Sequence[Agreement]) -> Outcome:
+    """Supported where some variant of every step agrees, refuted where none of any does."""
+    tried = [one for one in found if one.reason is None]
+    agree = Counter(one.step for one in tried if one.first is None)
+    steps = {one.step for one in found}
+    if not tried or {one.step for one in tried} != steps:
+        return Outcome.INCONCLUSIVE
+    if all(agree[step] for step in steps):
+        return Outcome.SUPPORTED
+    return Outcome.INCONCLUSIVE if agree else Outcome.REFUTED
+
+
+def _evidence(found: Sequence[Agreement], cut: Cut, rows: Sequence[Varied]) -> str:
+    parts = [_words(one) for one in found]
+    names = rows[0].inputs if rows else ()
+    if len(names) > 1:
+        parts.append(f"the inputs {', '.join(names)} were cropped together")
+    if cut.crops:
+        parts.append("a crop takes values away as well as size")
+    return "; ".join(parts) or "no step could be called again"
+
+
+def _words(one: Agreement) -> str:
+    what = f"step {one.step}{', ' + one.variant if one.variant else ''}"
+    if one.reason is not None:
+        return f"{what}: not tried, {one.reason}"
+    if one.first is None:
+        return f"{what}: all {one.modules} module calls agree"
+    return f"{what}: they differ, first in {one.first}"
+
+
+def _finding(hypothesis: str, ended: Outcome, evidence: str) -> Findings:
+    experiment = Experiment(
+        name=NAME,
+        hypothesis=hypothesis,
+        outcome=ended,
+        evidence=evidence,
+        did="ran the script again in both environments and called the modules of differing steps "
+        "once more with cropped or padded inputs",
+    )
+    return Findings(experiment=experiment)

@@ -1,0 +1,104 @@
+"""What experiments are given beyond a case, and what they give back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from forkpoint.diagnose.bench import Bench, Case
+from forkpoint.diagnose.words import base_name
+from forkpoint.host import Call, Replayed
+from forkpoint.model import Experiment, Origin
+from forkpoint.process import in_parallel
+
+MOST_ORIGINS = 4
+"""Origins that an experiment looks at; the rest is counted in its evidence."""
+
+Sides = tuple[Replayed, Replayed]
+"""What came of one call in the baseline and in the candidate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """An experiment's result; ``origins`` are those it learnt about, by their number."""
+
+    experiment: Experiment
+    origins: Mapping[int, Origin] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """One origin's call on both sides: the two capsules, and the benches to run them in."""
+
+    benches: tuple[Bench, Bench]
+    folders: tuple[Path, Path]
+
+    def call(self, name: str, document: Mapping[str, Any] | None = None, **more: Any) -> Call:
+        """The baseline's call, or another one over the baseline's bytes."""
+        return Call(id=name, capsule=self.folders[0], call=document, **more)
+
+    def ask(self, calls: Sequence[Call], *, purpose: str) -> dict[str, Sides]:
+        """Run the same calls on both sides; what came of each, by id."""
+        return ask(self.benches, [(self, call) for call in calls], purpose=purpose)
+
+
+def ask(
+    benches: tuple[Bench, Bench], asked: Sequence[tuple[Pair, Call]], *, purpose: str
+) -> dict[str, Sides]:
+    """Run calls of several origins on both sides at once; what came of each, by id.
+
+    Each side runs with the numerics state that it had itself in the script.
+    """
+    sided = (
+        [call for _, call in asked],
+        [replace(call, state=pair.folders[1]) for pair, call in asked],
+    )
+    tasks = [
+        partial(bench.replay, calls, purpose=purpose)
+        for bench, calls in zip(benches, sided, strict=True)
+    ]
+    one, two = in_parallel(tasks)
+    return {call.id: (one[call.id], two[call.id]) for _, call in asked}
+
+
+def pairs(case: Case) -> list[tuple[int, Origin, Pair]]:
+    """The origins that replay shows, alone, with their capsules; at most `MOST_ORIGINS`."""
+    return list(_pairs(case))[:MOST_ORIGINS]
+
+
+def _pairs(case: Case) -> Iterator[tuple[int, Origin, Pair]]:
+    for number, origin in enumerate(case.comparison.origins):
+        if origin.confirmed != "replay" or origin.capsule is None:
+            continue
+        place = (case.folder.parent / origin.capsule).parent
+        one, two = (place / bench.name for bench in case.benches)
+        if one.is_dir() and two.is_dir():
+            yield number, origin, Pair(benches=case.benches, folders=(one, two))
+
+
+def short(origin: Origin) -> str:
+    """The op's name without its library and overload."""
+    return base_name(origin.op)
+
+
+def evidence(case: Case, told: Sequence[str], *, nothing: str) -> str:
+    """What was told of each origin, and how many were not looked at."""
+    left = len(case.comparison.origins) - len(told)
+    if not told:
+        return nothing
+    if not left:
+        return "; ".join(told)
+    them = "origin was" if left == 1 else "origins were"
+    why = "shown inside the script only, or beyond the first few"
+    return "; ".join((*told, f"{left} more {them} not tried: {why}"))
+
+
+def differ(answers: Sides) -> bool | None:
+    """Whether the two sides gave other bits; null where one of them did not run."""
+    one, two = answers
+    if one.status != "ran" or two.status != "ran" or not one.outputs:
+        return None
+    return one.digests != two.digests

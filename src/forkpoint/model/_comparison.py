@@ -1,0 +1,47 @@
+"""The whole result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from forkpoint.model._artifacts import Artifact
+from forkpoint.model._diagnosis import Experiment, Origin
+from forkpoint.model._runs import Coverage, EnvironmentDifference, Neutral, Side
+from forkpoint.model._steps import HeatMap, SequenceDifference, ShapeRow, Step
+from forkpoint.model._values import Tolerance, Verdict
+from forkpoint.model._watched import WatchedCall
+
+SCHEMA = "forkpoint.comparison/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The result of comparing two recordings: the contract for machines.
+
+    ``explanation`` is the verdict in plain words, whole sentences that rest on ``origins`` and
+    ``experiments``; ``propagated`` counts the op calls of the diagnosed steps that differ only
+    because their inputs do (null: not diagnosed).
+    """
+
+    verdict: Verdict
+    baseline: Side
+    candidate: Side
+    environment: tuple[EnvironmentDifference, ...]
+    neutral: Neutral
+    coverage: Coverage
+    tolerance: Tolerance
+    steps: tuple[Step, ...]
+    shapes: tuple[ShapeRow, ...]
+    heat: HeatMap
+    sequences: tuple[SequenceDifference, ...] = ()
+    weights_equal: bool | None = None
+    reasons: tuple[str, ...] = ()
+    explanation: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
+    propagated: int | None = None
+    experiments: tuple[Experiment, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+    watched: tuple[WatchedCall, ...] = ()
+    reproduce: str = ""
+    schema: Literal["forkpoint.comparison/1"] = "forkpoint.comparison/1"

@@ -1,0 +1,220 @@
+"""All variants of one step, in as many calls as the room for the whole call's tensors asks for."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Iterator, Mapping, Sequence
+
+import torch
+
+from ._compat import has_plain_memory
+from .digest import dtype_name
+from .guard import Guard
+from .hasher import Hasher, Raw, final
+from .judge import OUT, Counts, Figures, Judge, Places, distance, largest, matching
+from .layouts import same_bits
+from .trace import RESULT, Keeper, Listener, Survey, Trace, Weights
+from .values import outputs
+from .variants import Change, Inputs, Variant, copied, rows, wanted
+
+Seen = Callable[[str, object], None]
+Run = Callable[[Seen, Sequence[Any], Mapping[str, Any]], Any]
+Named = Sequence["tuple[str, torch.Tensor]"]
+Row = Mapping[str, Any]
+
+_PROBE = 2  # rows of the call that shows where rows lie
+
+
+class Varied:
+    """Makes the variants that are asked for of one step's inputs, and says what became of them."""
+
+    def __init__(self, asked: Mapping[str, Any], room: int, guard: Guard, inputs: Inputs) -> None:
+        self._asked = asked
+        self._room = room
+        self._guard = guard
+        self._inputs = inputs
+
+    def rows(self, module: torch.nn.Module, result: Named, run: Run) -> Iterator[Row]:
+        """A row for each variant, and for each property of which none can be made."""
+        caller = Caller(self._guard, self._inputs, run)
+        weights = Weights(module)
+        survey = Survey(weights)
+        try:
+            again, counts = caller.call(copied, survey)
+            survey.ended([tensor for _, tensor in again])
+        except Exception as error:  # noqa: BLE001 - the script's module, called twice
+            yield {"refused": "a second call raised %s" % described(error)}
+            return
+        with self._guard:
+            same = _same(result, again)
+        if not same:
+            yield {"refused": "a second call with the same inputs gave other bits"}
+            return
+        trials = []
+        for name, variant in wanted(self._asked, self._inputs):
+            if isinstance(variant, str):
+                yield {"property": name, "not_tried": variant}
+            else:
+                trials.append(Trial(variant, caller, survey, counts))
+        self._probe(trials, caller, weights)
+        for window in survey.windows(self._room):
+            keeper = Keeper(window, weights)
+            caller.call(copied, keeper)
+            for trial in trials:
+                trial.run(keeper)
+        for trial in trials:
+            yield trial.row(result, digests=bool(self._asked.get("digests")))
+
+    def _probe(self, trials: Sequence[Trial], caller: Caller, weights: Weights) -> None:
+        """Where a variant keeps the batch's size, look at a smaller batch for where rows lie."""
+        alike = [trial for trial in trials if trial.variant.sizes[0] == trial.variant.sizes[1]]
+        if not alike:
+            return
+        batch = alike[0].variant.whole.size
+        few = min(_PROBE, batch - 1)
+        probe = Survey(weights)
+        smaller = rows("batch", "", batch, range(few))
+        try:
+            results, _ = caller.call(smaller.change, probe)
+            probe.ended([tensor for _, tensor in results])
+        except Exception as error:  # noqa: BLE001 - a model may want its own batch size
+            for trial in alike:
+                trial.reason = "a batch of %d raised %s" % (few, described(error))
+        for trial in alike:
+            trial.learn(probe, few)
+
+
+class Caller:
+    """Calls the module with changed inputs, under a trace."""
+
+    def __init__(self, guard: Guard, inputs: Inputs, run: Run) -> None:
+        self.guard = guard
+        self._inputs = inputs
+        self._run = run
+
+    def call(
+        self, change: Change, listener: Listener, seen: Seen | None = None
+    ) -> tuple[Named, Counts]:
+        """The named outputs, and how often each op of each module was called."""
+        with self.guard:
+            args, kwargs = self._inputs.changed(change)
+        trace = Trace(self.guard, listener)
+        with trace:
+            result = self._run(seen or _nobody, args, kwargs)
+        named = [(name, tensor.detach()) for name, tensor in outputs(result).tensors]
+        return named, trace.counts
+
+
+class Trial:
+    """One variant of one step, called once for each window of the whole call."""
+
+    def __init__(self, variant: Variant, caller: Caller, whole: Survey, counts: Counts) -> None:
+        self.variant = variant
+        self.reason = ""  # why it could not be made
+        self._caller = caller
+        self._whole = whole
+        self._counts = counts, counts
+        self._digests = _Digests(caller.guard)
+        self._outputs: Named | None = None
+        self.learn(None, 0)
+
+    def learn(self, probe: Survey | None, few: int) -> None:
+        """Take where rows lie from another call, of ``few`` rows."""
+        self._places = Places(self.variant, self._whole, probe, few)
+        self._judge = Judge(self.variant, self._whole, self._places)
+
+    def run(self, keeper: Keeper) -> None:
+        """Call it, and judge the calls of which the keeper has the whole's tensors."""
+        if self.reason:
+            return
+        self._judge.wanted = keeper.kept
+        seen = self._digests if self._outputs is None else None
+        try:
+            found, counts = self._caller.call(self.variant.change, self._judge, seen)
+        except Exception as error:  # noqa: BLE001 - a model need not take every input
+            self.reason = "it raised %s" % described(error)
+        else:
+            self._outputs, self._counts = found, (self._counts[0], counts)
+        finally:
+            self._judge.wanted = {}
+
+    def row(self, result: Named, *, digests: bool) -> Row:
+        """The variant's row of the answer."""
+        head = {"property": self.variant.prompt, "variant": self.variant.label}
+        if self.reason:
+            return dict(head, not_tried=self.reason)
+        self._judge.finish(*self._counts)
+        with self._caller.guard:
+            equal, figures = self._end(result)
+        row = dict(head, equal=equal, metrics=figures, **self._calls())
+        return dict(row, digests=self._digests.rows()) if digests else row
+
+    def _end(self, result: Named) -> tuple[bool | None, Figures]:
+        """Whether outputs are equal where the inputs are; None where they cannot be matched."""
+        varied = self._outputs or ()
+        if [name for name, _ in result] != [name for name, _ in varied]:
+            return None, None
+        measured, equal = [], True
+        for slot, ((_, one), (_, two)) in enumerate(zip(result, varied)):
+            where = self._places.find(RESULT, OUT, slot, two.shape)
+            if where is None:
+                return None, None
+            if not matching(self.variant, one, two, where):
+                equal = False
+                measured.append(distance(self.variant, one, two, where))
+        return equal, largest(measured)
+
+    def _calls(self) -> dict[str, Any]:
+        """How many calls came out in which way, and those that break the property, by place."""
+        judged = self._judge
+        counts: dict[str, int] = {}
+        for verdict in judged.verdicts.values():
+            counts[verdict] = counts.get(verdict, 0) + 1
+        breaks: dict[tuple[str, str], dict[str, Any]] = {}
+        for key in self._whole.calls:  # in the order in which they ran
+            if key in judged.findings:
+                place = {"module": key.module, "op": key.op, "call": key.call, "calls": 0}
+                found = breaks.setdefault(key[:2], dict(place, **judged.findings[key]))
+                found["calls"] += 1
+        return {"calls": counts, "breaks": list(breaks.values())}
+
+
+class _Digests:
+    """Digests of what each module of a call returned, in order: rows [path, [digest, ...]]."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._hasher = Hasher()
+        self._found: list[tuple[str, list[tuple[Raw, str, tuple[int, ...]]]]] = []
+
+    def __call__(self, path: str, result: object) -> None:
+        """Take in what a module returned."""
+        with self._guard:
+            self._found.append((path, [
+                (self._hasher.submit(tensor), dtype_name(tensor.dtype), tuple(tensor.shape))
+                for _, tensor in outputs(result).tensors
+                if has_plain_memory(tensor)
+            ]))  # fmt: skip
+
+    def rows(self) -> list[Any]:
+        """What was found, as plain data."""
+        self._hasher.fetch()
+        return [[path, ["%016x" % (final(*one) & _64) for one in many]]
+                for path, many in self._found]  # fmt: skip
+
+
+_64 = (1 << 64) - 1
+
+
+def _nobody(_path: str, _result: object) -> None:
+    """For calls whose modules nobody looks at."""
+
+
+def _same(one: Named, two: Named) -> bool:
+    return [name for name, _ in one] == [name for name, _ in two] and all(
+        same_bits(a, b) for (_, a), (_, b) in zip(one, two)
+    )
+
+
+def described(error: Exception) -> str:
+    """An exception in one line."""
+    return ("%s: %s" % (type(error).__name__, error)).splitlines()[0][:300]

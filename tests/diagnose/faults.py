@@ -1,0 +1,57 @@
+"""Faults that are planted below every observer by FORKPOINT_FAULT.
+
+A fault overrides an ATen kernel through `torch.library` at the key BackendSelect, so it acts
+beneath autograd and beneath anything that watches; the op then goes on to its real kernel, and
+the result is moved by one step of its dtype.
+"""
+
+import os
+
+import torch
+
+LIBRARY = torch.library.Library("aten", "IMPL")
+CALLS = {"count": 0}
+
+
+def plant(name, overload, when):
+    """Make ``aten.name.overload`` give another last bit wherever ``when(*args)`` is true."""
+    op = getattr(getattr(torch.ops.aten, name), overload)
+    below = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
+
+    def moved(*args, **kwargs):
+        result = op.redispatch(below, *args, **kwargs)
+        if not when(*args):
+            return result
+        first = result[0] if isinstance(result, tuple) else result
+        if first.numel():
+            one = first.as_strided((1,), (1,))
+            one.copy_(torch.nextafter(one, torch.full_like(one, float("inf"))))
+        return result
+
+    LIBRARY.impl(name if overload == "default" else name + "." + overload, moved, "BackendSelect")
+
+
+def second_call(*_):
+    CALLS["count"] += 1
+    return CALLS["count"] == 2
+
+
+FAULTS = {
+    "": [],
+    "always": [("native_layer_norm", "default", lambda *a: True)],
+    "rows": [("native_layer_norm", "default", lambda x, *a: x.shape[0] % 3 == 0)],
+    "length": [("_softmax", "default", lambda x, *a: x.shape[-1] >= 6)],
+    "value": [("tanh", "default", lambda x: bool((x > 1.5).any()))],
+    "dtype": [("tanh", "default", lambda x: x.dtype == torch.float32)],
+    "scalar": [("native_layer_norm", "default", lambda x, n, w, b, eps: eps == 1e-5)],
+    "strided": [("tanh", "default", lambda x: not x.is_contiguous() or x.shape[0] % 2 == 1)],
+    "two": [
+        ("tanh", "default", lambda x: True),
+        ("native_layer_norm", "default", lambda *a: True),
+    ],
+    "unused": [("sinh", "default", lambda x: True)],
+    "repaired": [("cosh", "default", lambda x: True)],
+    "second": [("tanh", "default", second_call)],
+}
+for fault in FAULTS[os.environ.get("FORKPOINT_FAULT", "")]:
+    plant(*fault)
