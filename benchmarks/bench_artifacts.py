@@ -2,15 +2,16 @@
 
     python benchmarks/bench_artifacts.py --size 2GB
 
-Writes two folders of that size each, reads them once so that they come from memory, and
-compares them in a process of its own: equal files, a fifth of the values changed, all changed.
-Speed counts the bytes of one folder.
+Makes two folders of that size each, reads them once so that they come from memory, and
+compares them in a process of its own: equal files, a fifth of the values changed, all changed by
+one ULP, or by many. Speed counts the bytes of one folder. The files of a folder are hard links
+to one of 256 MiB, so that 10 GB need no room.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,18 @@ import numpy as np
 from forkpoint.environments import parse_size
 
 FILE = 256 << 20
+CASES = (
+    ("float32", 0.0, ""),
+    ("float32", 0.2, ""),
+    ("float32", 1.0, ""),
+    ("float32", 1.0, "far"),
+    ("float16", 1.0, ""),
+    ("int32", 1.0, ""),
+    ("uint8", 0.02, ""),
+    ("uint8", 1.0, ""),
+)
+"""dtype, the share of values that change, and whether by far more than one ULP."""
+
 WORKER = """
 import sys, time
 from forkpoint import api
@@ -40,42 +53,43 @@ def main() -> None:
     parser.add_argument("--size", type=parse_size, default=2 * 10**9)
     parser.add_argument("--folder", type=Path, help="where the files go for the time")
     chosen = parser.parse_args()
-    for dtype, changed in (("float32", 0.0), ("float32", 0.2), ("float32", 1.0), ("uint8", 0.02)):
+    for case in CASES:
         with tempfile.TemporaryDirectory(dir=chosen.folder) as place:
-            measure(Path(place), chosen.size, dtype, changed)
+            measure(Path(place), chosen.size, case)
 
 
-def measure(place: Path, size: int, dtype: str, changed: float) -> None:
+def measure(place: Path, size: int, case: tuple[str, float, str]) -> None:
     """Write, compare and print one case."""
+    dtype, changed, how = case
     files = max(1, size // FILE)
-    write(place, files, dtype, changed)
+    write(place, files, case)
     argv = [sys.executable, "-c", WORKER, str(place / "a"), str(place / "b")]
     for folder in "ab":
         for path in (place / folder).iterdir():
             path.read_bytes()
     verdict, seconds, peak = subprocess.check_output(argv, text=True).split()
-    speed = files * FILE / 1e6 / float(seconds)
+    size = files * FILE
     print(
-        f"{dtype:8} {changed:4.0%} changed  {files * FILE / 1e9:.2f} GB a side  {verdict:16} "
-        f"{speed:6.0f} MB/s  peak {int(peak) / 1e6:.0f} MB",
+        f"{dtype:8} {changed:4.0%} changed {how:4} {size / 1e9:.2f} GB a side  {verdict:16} "
+        f"{size / 1e6 / float(seconds):6.0f} MB/s  peak {int(peak) / 1e6:.0f} MB",
         flush=True,
     )
 
 
-def write(place: Path, files: int, dtype: str, changed: float) -> None:
-    """The same random file under several names, and its neighbour with other bits."""
+def write(place: Path, files: int, case: tuple[str, float, str]) -> None:
+    """One random file under several names, and its neighbour with other bits."""
+    dtype, changed, how = case
     rng = np.random.default_rng(0)
     items = FILE // np.dtype(dtype).itemsize
-    one = (
-        rng.standard_normal(items) if dtype == "float32" else rng.integers(0, 256, items)
-    ).astype(dtype)
-    two = one.copy()
+    random = rng.standard_normal(items) if dtype[0] == "f" else rng.integers(0, 256, items)
+    one = random.astype(dtype)
+    two = (one + one.dtype.type(1e-3)) if how else one.copy()
     two.view(f"u{two.itemsize}")[rng.random(items) < changed] ^= 1
     for name, array in (("a", one), ("b", two)):
         (place / name).mkdir()
         np.save(place / name / "0.npy", array)
         for number in range(1, files):
-            shutil.copyfile(place / name / "0.npy", place / name / f"{number}.npy")
+            os.link(place / name / "0.npy", place / name / f"{number}.npy")
 
 
 if __name__ == "__main__":

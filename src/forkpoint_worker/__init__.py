@@ -8,7 +8,7 @@ Starting
 
 ``job.json``
     protocol     1
-    kind         "record" | "fingerprint" | "replay" (see below)
+    kind         "record" | "fingerprint" | "replay" | "unpack" (see below)
     script       absolute path of the script, or null with ``module``
     module       dotted name to run as ``python -m`` does, or null
     argv         the script's arguments
@@ -109,6 +109,22 @@ Replay (kind "replay")
         with "metrics" in the order of "against"; for ``as`` float64 they are {"max_ulp",
         "mean_ulp", "row_ulp", "nonfinite"}: distances of what was kept from the float64 value,
         in ULP of the kept dtype.
+
+Unpack (kind "unpack")
+    calls        path of a file of JSON lines, each one FILE; done in this order, one process
+    FILE: {"id": text, "path": absolute path of a file of torch.save, "out": folder to create}
+    CONTROL_DIR/unpacked.jsonl gets one line for each file, flushed before the next is opened:
+        {"id", "status": "read" | "refused" | "no_reader", "reason": text or null}
+        no_reader: the environment has no torch, or one whose weights-only reader has holes
+    OUT/tensors.safetensors   the tensors by their place in the object: "layer.weight",
+                              "blocks[2]", "" for the object itself
+    OUT/content.json   {"tensors": {name: {"dtype", "shape"}}, "value": VALUES,
+                        "skipped": {name: why}}
+        VALUES is null, a bool, a number, text, a list (tuples, too), {"dict": {key: VALUES}} with
+        "[1]" for the key 1, {"tensor": name}, {"set": [text, ...]}, {"bytes": hexadecimal},
+        {"dtype" | "device" | "complex": text}, or {"skipped": type}; NaN and infinities are
+        written as Python does. Dtypes and shapes of ``tensors`` hold where the header of the
+        tensors has bytes (U8).
 
 Capsule (format 1)
     A folder with ``capsule.json``, ``tensors.safetensors`` (the inputs' bytes) and

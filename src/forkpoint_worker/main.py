@@ -111,6 +111,8 @@ class _Run:
         """Do the job; the exit status of the process."""
         if self._job.get("protocol") != PROTOCOL:
             raise ValueError("this worker speaks protocol %d" % PROTOCOL)
+        if self._job["kind"] == "unpack":
+            return self._unpack()
         from . import settings  # noqa: PLC0415 - torch is imported as late as this
 
         settings.apply(self._job.get("settings") or {})
@@ -123,6 +125,14 @@ class _Run:
         if self._job["kind"] == "replay":
             return self._replay()
         return self._record()
+
+    def _unpack(self) -> int:
+        from .unpack import Unpack  # noqa: PLC0415
+
+        watcher = status.LastEvent(os.path.join(self._control, "last_event"))
+        Unpack(self._job, self._control, watcher).go()
+        self._result.update(status="completed", exit_code=0)
+        return 0
 
     def _replay(self) -> int:
         from . import fingerprint  # noqa: PLC0415

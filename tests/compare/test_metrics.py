@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from forkpoint.compare import compare_arrays, metrics
+from forkpoint.compare import blocks, compare_arrays, metrics
 from forkpoint.model import Metrics, Worst
 
 FLOATS = ["float16", "float32", "float64", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
@@ -115,8 +115,36 @@ def test_an_array_equals_itself(pair: tuple[np.ndarray, np.ndarray]) -> None:
 def test_chunks_do_not_show(pair: tuple[np.ndarray, np.ndarray], size: int) -> None:
     whole = compare_arrays(*pair)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metrics, "_CHUNK", size)
+        patch.setattr(blocks, "PIECE", size)
+        patch.setattr(metrics, "BLOCK", 2 * size)
         check(compare_arrays(*pair), whole)
+
+
+@pytest.mark.parametrize("name", FLOATS + INTS)
+@pytest.mark.parametrize("share", [0.01, 0.5, 1.0])
+def test_many_elements_are_measured_like_few(name: str, share: float) -> None:
+    """Several blocks and pieces, some with nothing but numbers, some with NaN and infinities."""
+    rng = np.random.default_rng(3)
+    dtype = dtype_of(name)
+    b = rng.integers(0, 256, 1000 * dtype.itemsize, dtype=np.uint8).view(dtype)
+    b[:500] = rng.integers(1, 60, 500).astype(dtype)
+    c = b.copy()
+    c.view(f"u{dtype.itemsize}")[rng.random(1000) < share] ^= 1
+    limits = (0.0, 1e-3) if name in FLOATS else None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "PIECE", 16)
+        patch.setattr(metrics, "PIECE", 16)
+        patch.setattr(metrics, "BLOCK", 100)
+        check(compare_arrays(b, c, limits=limits), naive(b, c, limits))
+
+
+@pytest.mark.parametrize("scale", [1e-7, 1e-6, 1e-5, 1e-3, 1.0])
+@pytest.mark.parametrize("name", ["float32", "float64"])
+def test_p99_is_found_in_any_place(name: str, scale: float) -> None:
+    rng = np.random.default_rng(4)
+    b = rng.standard_normal(1000).astype(name)
+    c = (b + scale * rng.standard_normal(1000)).astype(name)
+    check(compare_arrays(b, c, limits=(0.0, 1e-6)), naive(b, c, (0.0, 1e-6)))
 
 
 @given(st.lists(st.integers(0, 2**40), min_size=1, max_size=300))

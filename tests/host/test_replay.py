@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from forkpoint.errors import WorkerFailed
-from forkpoint.host import Call, LastEvent, Watcher, replay
+from forkpoint.host import Call, LastEvent, Replayed, Watcher, replay
 from tests.conftest import TorchEnv
 
 pytestmark = pytest.mark.integration
@@ -69,14 +69,16 @@ def test_calls_need_ids_of_their_own(torch_env: TorchEnv, tmp_path: Path) -> Non
 
 
 def test_rubbish_among_the_answers_is_refused(tmp_path: Path) -> None:
-    from forkpoint.host._replay import _answers
+    from forkpoint.host._answers import read_answers
 
     path = tmp_path / "replayed.jsonl"
     path.write_text('{"id": "a", "status": "ran"}\n{"id": "a", "sta')
-    assert set(_answers(path, {"a"})) == {"a"}  # the process died while it wrote the second
+    assert set(read_answers(path, {"a"}, Replayed)) == {
+        "a"
+    }  # the process died while it wrote the second
     path.write_text('{"id": "b", "status": "ran"}\n')
     with pytest.raises(WorkerFailed, match="not asked for"):
-        _answers(path, {"a"})
+        read_answers(path, {"a"}, Replayed)
     path.write_text("nonsense\n")
     with pytest.raises(WorkerFailed, match="cannot be read"):
-        _answers(path, {"a"})
+        read_answers(path, {"a"}, Replayed)

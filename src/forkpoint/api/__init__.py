@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from forkpoint.api._artifacts import diff_artifacts
+from forkpoint.api._artifacts import diff_artifacts, unpacking
 from forkpoint.api._audit import Audited, Questions, audit, run_audit
 from forkpoint.api._compare import Finished, compare, diff, run_comparison
 from forkpoint.api._explain import explain
@@ -42,6 +42,7 @@ __all__ = [
     "repro",
     "run_audit",
     "run_comparison",
+    "unpacking",
 ]
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
-from forkpoint.api._options import read_tolerance
-from forkpoint.artifacts import Context, compare_trees, read_relevance
+from forkpoint.api._options import Observer, Options, read_tolerance
+from forkpoint.api._runner import Asked, Runner
+from forkpoint.artifacts import Context, Unpack, Unpacker, compare_trees, read_relevance
 from forkpoint.compare import worst
+from forkpoint.environments import EnvironmentCache
 from forkpoint.errors import UsageError
 from forkpoint.host import unwritable
 from forkpoint.model import Artifact, ArtifactComparison, Comparison, Tolerance, Verdict
@@ -23,17 +27,19 @@ def diff_artifacts(
     *,
     tolerance: str | Tolerance = "torch",
     relevance: str | PathLike[str] | None = None,
+    unpack: Unpack | None = None,
 ) -> ArtifactComparison:
     """Compare two folders of files, or two files, by content.
 
-    ``relevance`` is a file of judgements (TREC form) to measure rankings by. Files that are
-    damaged or unsafe are ``not_comparable`` and say why. Raises `UsageError` where there is
-    nothing to compare.
+    ``relevance`` is a file of judgements (TREC form) to measure rankings by. ``unpack`` reads
+    files of ``torch.save`` (`unpacking`). Files that are damaged or unsafe are
+    ``not_comparable`` and say why. Raises `UsageError` where there is nothing to compare.
     """
     one, two = Path(baseline), Path(candidate)
     limits = read_tolerance(tolerance)
     judged = read_relevance(Path(relevance)) if relevance is not None else None
-    artifacts = compare_trees(one, two, Context(tolerance=limits, relevance=judged))
+    context = Context(tolerance=limits, relevance=judged)
+    artifacts = compare_trees(one, two, context, unpack=unpack)
     if not artifacts:
         raise UsageError(f"{one} and {two} hold no files.", hint="Name folders with files in them.")
     return ArtifactComparison(
@@ -43,6 +49,26 @@ def diff_artifacts(
         tolerance=limits,
         artifacts=artifacts,
     )
+
+
+@contextmanager
+def unpacking(
+    environments: Sequence[Asked],
+    *,
+    options: Options | None = None,
+    observer: Observer | None = None,
+) -> Iterator[Unpack]:
+    """What `diff_artifacts` needs to read files of ``torch.save``: environments with torch.
+
+    They are read weights-only, in a process of the first environment whose torch has a safe
+    reader (2.10 or newer), and never in this one. Raises `EnvironmentFailed`.
+
+    >>> with unpacking([parse_spec("reader=torch>=2.10")]) as unpack:
+    ...     diff_artifacts("old", "new", unpack=unpack)
+    """
+    options = options or Options()
+    with EnvironmentCache(max_bytes=options.max_cache) as cache:
+        yield Unpacker(Runner(options, observer or Observer(), cache).build(environments))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +107,15 @@ class Collector:
             reason = error if isinstance(error, OSError) else OSError(str(error))
             raise unwritable("The files of a run", self.folder, reason) from error
 
-    def compare(self, names: tuple[str, str], tolerance: Tolerance) -> tuple[Artifact, ...]:
+    def compare(
+        self, names: tuple[str, str], tolerance: Tolerance, *, unpack: Unpack | None = None
+    ) -> tuple[Artifact, ...]:
         """Compare what the two recorded runs wrote."""
         folders = [self.folder / name for name in names]
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
-        found = compare_trees(folders[0], folders[1], Context(tolerance=tolerance))
+        context = Context(tolerance=tolerance)
+        found = compare_trees(folders[0], folders[1], context, unpack=unpack)
         nothing = Artifact(
             path=self.path.name,
             kind="none",

@@ -17,6 +17,7 @@ from forkpoint.api._record import Script, as_workload, nothing_recorded
 from forkpoint.api._refine import both_neutral, refine, unrepeatable
 from forkpoint.api._results import BARE, DETAIL, SEARCH, Results
 from forkpoint.api._runner import Environments, Runner, read_environments
+from forkpoint.artifacts import Unpacker
 from forkpoint.compare import (
     Context,
     Plan,
@@ -100,9 +101,12 @@ def run_comparison(
         results.remember(workload, (baseline, candidate), read_tolerance(options.tolerance))
         work = _Work(runner, workload, results, (baseline, candidate), reproduce, collector)
         finished = work.finish()
-    if collector is not None:
-        found = collector.compare((baseline.name, candidate.name), work.tolerance)
-        finished = replace(finished, comparison=with_artifacts(finished.comparison, found))
+        if collector is not None:
+            # the candidate's torch, the newer one as a rule, is asked first
+            unpack = Unpacker((candidate, baseline), results.artifacts)
+            names = baseline.name, candidate.name
+            found = collector.compare(names, work.tolerance, unpack=unpack)
+            finished = replace(finished, comparison=with_artifacts(finished.comparison, found))
     results.comparison.write_bytes(to_json(finished.comparison))
     return finished
 

@@ -5,15 +5,19 @@ from forkpoint.artifacts.comparer import Comparer, Context, File, Found, Refused
 from forkpoint.artifacts.quality import read_relevance
 from forkpoint.artifacts.rankings import Ranked, compare_rankings
 from forkpoint.artifacts.tree import compare_trees
+from forkpoint.artifacts.unpacking import Contents, Unpack, Unpacker
 
 __all__ = [
     "Comparer",
+    "Contents",
     "Context",
     "File",
     "Found",
     "Ranked",
     "Refused",
     "Stored",
+    "Unpack",
+    "Unpacker",
     "compare_named",
     "compare_rankings",
     "compare_stored",

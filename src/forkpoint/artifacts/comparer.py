@@ -7,15 +7,18 @@ file is used: those of other packages, by the entry points' names, before forkpo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import IO, Literal, Protocol
+from typing import IO, TYPE_CHECKING, Literal, Protocol
 
 from forkpoint.errors import ForkpointError
 from forkpoint.model import Metrics, RankingMetrics, Tolerance, Verdict
+
+if TYPE_CHECKING:
+    from forkpoint.artifacts.unpacking import Contents
 
 GROUP = "forkpoint.artifacts"
 HEAD = 4096
@@ -69,11 +72,13 @@ class Found:
 class Context:
     """What comparers share: the tolerance, and relevance judgements where there are any.
 
-    ``relevance`` maps a query to its documents' grades.
+    ``relevance`` maps a query to its documents' grades. ``contents`` has the files of
+    ``torch.save`` that were read elsewhere, by path, and is None where nobody can read them.
     """
 
     tolerance: Tolerance
     relevance: dict[str, dict[str, int]] | None = None
+    contents: Mapping[Path, Contents | Refused] | None = None
 
 
 class Comparer(Protocol):

@@ -2,15 +2,17 @@
 
 Ties are sorted in any order, inverted lists are sets, and centroids may be numbered otherwise:
 none of that is a difference. Nothing here reads pickles: `read_index` takes arrays in ``.npy``,
-as fast-plaid and PyLate write them; colbert-ai's ``.pt`` files are turned into those first.
+as fast-plaid and PyLate write them; colbert-ai's ``.pt`` files are turned into arrays first.
+What there is for each embedding is looked at in blocks, so that memory stays bounded.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +24,45 @@ Array = NDArray[np.generic]
 Integers = NDArray[np.int64]
 
 _BLOCK = 1 << 16
+_BYTES = 1 << 25
+_OPEN = 4
 _MAX_JSON = 1 << 28
 _HINT = "Is the folder a whole PLAID index in .npy files? Write it again."
+
+
+class Rows:
+    """The rows of an array that lies in several files, of which a few are mapped at a time.
+
+    ``chunks`` open one file each; ``lengths`` are the numbers of their rows.
+    """
+
+    def __init__(self, chunks: Sequence[Callable[[], Array]]) -> None:
+        heads = [_facts(open_chunk()) for open_chunk in chunks]
+        _require(heads, "it has no chunks")
+        _require(len({head[1:] for head in heads}) == 1, "its chunks are not of one kind")
+        self._ends = np.cumsum([head[0] for head in heads])
+        self._chunk = lru_cache(_OPEN)(lambda number: chunks[number]())
+        self.shape = (int(self._ends[-1]), *heads[0][1])
+        self.dtype = np.dtype(heads[0][2])
+        self.ndim = len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Integers) -> Array:
+        """A copy of some rows, in the order asked for."""
+        found = np.empty((len(rows), *self.shape[1:]), dtype=self.dtype)
+        homes = np.searchsorted(self._ends, rows, side="right")
+        for home in np.unique(homes):
+            here = homes == home
+            chunk = self._chunk(int(home))
+            found[here] = chunk[rows[here] - (self._ends[home] - len(chunk))]
+        return found
+
+
+def _facts(chunk: Array) -> tuple[int, tuple[int, ...], str]:
+    _require(chunk.ndim > 0, "an array has no rows")
+    return len(chunk), chunk.shape[1:], chunk.dtype.str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +78,13 @@ class Index:
     """
 
     centroids: Array
-    codes: Array
-    residuals: Array
+    codes: Array | Rows
+    residuals: Array | Rows
     cutoffs: Array
     weights: Array
     avg_residual: Array
     doclens: Integers
-    ivf: Integers
+    ivf: Array
     ivf_lengths: Integers
     documents: tuple[str, ...] | None = None
 
@@ -95,11 +134,15 @@ class Index:
         )
         return found
 
-    def lists(self) -> Iterator[Integers]:
-        """The documents of each centroid, each once, in order."""
-        ends = np.cumsum(self.ivf_lengths)
-        for end, length in zip(ends, self.ivf_lengths, strict=True):
-            yield np.unique(self.ivf[end - length : end])
+    @cached_property
+    def _list_ends(self) -> Integers:
+        return np.cumsum(self.ivf_lengths)
+
+    def list_of(self, centroid: int) -> Integers:
+        """The documents of one centroid, each once, in order."""
+        end = int(self._list_ends[centroid])
+        found: Integers = np.unique(self.ivf[end - int(self.ivf_lengths[centroid]) : end])
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,14 +189,9 @@ def compare_indexes(baseline: Index, candidate: Index) -> IndexDifference:
         and baseline.centroids.shape[1] == candidate.centroids.shape[1],
         "the two have other dimensions or bits",
     )
-    names = [_names(index, (baseline, candidate)) for index in (baseline, candidate)]
-    at = {name: number for number, name in enumerate(names[1])}
-    pairs = np.array(
-        [(i, at[name]) for i, name in enumerate(names[0]) if name in at], dtype=np.int64
-    ).reshape(-1, 2)
+    pairs, only_baseline, only_candidate = _paired(baseline, candidate)
     renumbered = _renumbering(baseline.centroids, candidate.centroids)
-    codes = candidate.codes if renumbered is None else renumbered[candidate.codes]
-    rows, alike = _rows(baseline, candidate, pairs)
+    alike = baseline.doclens[pairs[:, 0]] == candidate.doclens[pairs[:, 1]]
     return IndexDifference(
         centroids=_unequal_rows(baseline.centroids, candidate.centroids, renumbered),
         permuted=renumbered is not None,
@@ -162,9 +200,9 @@ def compare_indexes(baseline: Index, candidate: Index) -> IndexDifference:
         avg_residual=_unequal(baseline.avg_residual, candidate.avg_residual),
         doclens=(int((~alike).sum()), len(pairs)),
         lists=_lists(baseline, candidate, pairs, renumbered),
-        only_baseline=tuple(name for name in names[0] if name not in at),
-        only_candidate=tuple(sorted(at.keys() - set(names[0]), key=names[1].index)),
-        **_embeddings(baseline, candidate, codes, rows, pairs[alike]),
+        only_baseline=only_baseline,
+        only_candidate=only_candidate,
+        **_embeddings(baseline, candidate, renumbered, pairs[alike]),
     )
 
 
@@ -174,29 +212,46 @@ def read_index(folder: Path, *, documents: Sequence[str] | None = None) -> Index
     ``documents`` are ids by position; PyLate keeps them in a database that holds pickles, which
     is not opened. Raises `ForkpointError` for files that are missing or do not fit together.
     """
-    chunks = sorted(folder.glob("*.codes.npy"), key=lambda path: int(path.name.split(".")[0]))
-    _require(bool(chunks), f"{folder} has no N.codes.npy")
-    numbers = [path.name.split(".")[0] for path in chunks]
-    lengths = [_doclens(folder / f"doclens.{number}.json") for number in numbers]
+    numbers = chunk_numbers([path.name for path in folder.glob("*.codes.npy")])
+    _require(bool(numbers), f"{folder} has no N.codes.npy")
+
+    def rows(what: str) -> Rows:
+        return Rows([partial(read_array, folder / f"{number}.{what}.npy") for number in numbers])
+
     return Index(
-        centroids=_array(folder / "centroids.npy"),
-        codes=np.concatenate([_array(path) for path in chunks]),
-        residuals=np.concatenate([_array(folder / f"{n}.residuals.npy") for n in numbers]),
-        cutoffs=_array(folder / "bucket_cutoffs.npy"),
-        weights=_array(folder / "bucket_weights.npy"),
-        avg_residual=_array(folder / "avg_residual.npy"),
-        doclens=np.concatenate(lengths),
-        ivf=_array(folder / "ivf.npy").astype(np.int64),
-        ivf_lengths=_array(folder / "ivf_lengths.npy").astype(np.int64),
+        centroids=read_array(folder / "centroids.npy"),
+        codes=rows("codes"),
+        residuals=rows("residuals"),
+        cutoffs=read_array(folder / "bucket_cutoffs.npy"),
+        weights=read_array(folder / "bucket_weights.npy"),
+        avg_residual=read_array(folder / "avg_residual.npy"),
+        doclens=read_doclens([folder / f"doclens.{number}.json" for number in numbers]),
+        ivf=read_array(folder / "ivf.npy"),
+        ivf_lengths=read_array(folder / "ivf_lengths.npy").astype(np.int64),
         documents=None if documents is None else tuple(documents),
     )
 
 
-def _array(path: Path) -> Array:
+def chunk_numbers(names: Sequence[str]) -> list[str]:
+    """The numbers of chunks, in order, out of names like ``12.codes.npy``."""
+    found = (name.split(".")[0] for name in names)
+    return sorted((number for number in found if number.isdecimal()), key=int)
+
+
+def read_doclens(paths: Sequence[Path]) -> Integers:
+    """The lengths of all documents, from the ``doclens.N.json`` of each chunk."""
+    return np.concatenate([_doclens(path) for path in paths])
+
+
+def read_array(path: Path) -> Array:
+    """The array in a ``.npy`` file, mapped; raises `ForkpointError` for any other file."""
     try:
-        found: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError, zipfile.BadZipFile) as error:
         raise ForkpointError(f"{path} cannot be read: {error}.", hint=_HINT) from error
+    if not isinstance(found, np.ndarray):
+        found.close()
+        raise ForkpointError(f"{path} cannot be read: it is an archive.", hint=_HINT)
     return found
 
 
@@ -208,11 +263,21 @@ def _doclens(path: Path) -> Integers:
         raise ForkpointError(f"{path} is no list of lengths: {error}.", hint=_HINT) from error
 
 
-def _names(index: Index, both: tuple[Index, Index]) -> tuple[str, ...]:
-    if any(one.documents is None for one in both):
-        return tuple(map(str, range(len(index.doclens))))
-    assert index.documents is not None  # both have ids
-    return index.documents
+def _paired(one: Index, two: Index) -> tuple[Integers, tuple[str, ...], tuple[str, ...]]:
+    """Numbers of documents that both have, int[n, 2], and the names of all others."""
+    if one.documents is None or two.documents is None:
+        sizes = len(one.doclens), len(two.doclens)
+        both = np.arange(min(sizes), dtype=np.int64)
+        extra = [tuple(map(str, range(min(sizes), size))) for size in sizes]
+        return np.stack((both, both), axis=1), extra[0], extra[1]
+    at = {name: number for number, name in enumerate(two.documents)}
+    known = set(one.documents)
+    pairs = [(i, at[name]) for i, name in enumerate(one.documents) if name in at]
+    return (
+        np.array(pairs, dtype=np.int64).reshape(-1, 2),
+        tuple(name for name in one.documents if name not in at),
+        tuple(name for name in two.documents if name not in known),
+    )
 
 
 def _renumbering(one: Array, two: Array) -> Integers | None:
@@ -248,53 +313,71 @@ def _bits(array: Array) -> Array:
     return np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}").reshape(array.shape)
 
 
-def _rows(one: Index, two: Index, pairs: Integers) -> tuple[Integers, NDArray[np.bool_]]:
-    """Embeddings of matched documents of one length, int[rows, 2], and which documents they are."""
-    alike = one.doclens[pairs[:, 0]] == two.doclens[pairs[:, 1]]
-    kept = pairs[alike]
-    lengths = one.doclens[kept[:, 0]]
+def _rows(one: Index, two: Index, pairs: Integers) -> Integers:
+    """The embeddings of matched documents of one length, int[rows, 2]."""
+    lengths = one.doclens[pairs[:, 0]]
     within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    starts = np.stack((one.starts[kept[:, 0]], two.starts[kept[:, 1]]), axis=1)
-    return np.repeat(starts, lengths, axis=0) + within[:, None], alike
+    starts = np.stack((one.starts[pairs[:, 0]], two.starts[pairs[:, 1]]), axis=1)
+    rows: Integers = np.repeat(starts, lengths, axis=0) + within[:, None]
+    return rows
 
 
 def _embeddings(
-    one: Index, two: Index, codes: Array, rows: Integers, pairs: Integers
+    one: Index, two: Index, renumbered: Integers | None, pairs: Integers
 ) -> dict[str, tuple[int, int]]:
     """Codes, residual buckets under equal codes, and documents with a change in either."""
-    changed = one.codes[rows[:, 0]] != codes[rows[:, 1]]
-    same = rows[~changed]
-    moved = np.zeros(len(same), dtype=np.int64)
-    for start in range(0, len(same), _BLOCK):
-        part = same[start : start + _BLOCK]
-        unequal = one.buckets(part[:, 0]) != two.buckets(part[:, 1])
-        moved[start : start + _BLOCK] = unequal.sum(axis=1)
-    touched = changed.copy()
-    touched[~changed] = moved > 0
-    document = np.repeat(np.arange(len(pairs)), one.doclens[pairs[:, 0]])
+    lengths = one.doclens[pairs[:, 0]]
+    changed = moved = same = documents = 0
+    at_once = max(1, _BYTES // (one.centroids.shape[1] * max(1, one.bits)))
+    # documents whose embeddings make about one block, and of each block as much as fits
+    for start, stop in _runs(np.cumsum(lengths) // _BLOCK):
+        rows = _rows(one, two, pairs[start:stop])
+        owner = np.repeat(np.arange(stop - start), lengths[start:stop])
+        touched = np.zeros(stop - start, dtype=np.bool_)
+        for first in range(0, len(rows), at_once):
+            part = rows[first : first + at_once]
+            codes = two.codes[part[:, 1]]
+            unlike = one.codes[part[:, 0]] != (codes if renumbered is None else renumbered[codes])
+            kept = part[~unlike]
+            buckets = (one.buckets(kept[:, 0]) != two.buckets(kept[:, 1])).sum(axis=1)
+            changed += int(unlike.sum())
+            moved += int(buckets.sum())
+            same += len(kept)
+            unlike[~unlike] = buckets > 0
+            touched[owner[first : first + at_once][unlike]] = True
+        documents += int(touched.sum())
     return {
-        "codes": (int(changed.sum()), len(rows)),
-        "residuals": (int(moved.sum()), len(same) * one.centroids.shape[1]),
-        "documents": (len(np.unique(document[touched])), len(pairs)),
+        "codes": (changed, int(lengths.sum())),
+        "residuals": (moved, same * one.centroids.shape[1]),
+        "documents": (documents, len(pairs)),
     }
+
+
+def _runs(values: Integers) -> Iterator[tuple[int, int]]:
+    """Where runs of equal values begin and end."""
+    if len(values):
+        edges = np.flatnonzero(np.diff(values)) + 1
+        yield from zip([0, *edges.tolist()], [*edges.tolist(), len(values)], strict=True)
 
 
 def _lists(one: Index, two: Index, pairs: Integers, renumbered: Integers | None) -> tuple[int, int]:
     """Inverted lists that hold other documents, by centroid."""
     number = np.full(len(two.doclens), -1, dtype=np.int64)
     number[pairs[:, 1]] = pairs[:, 0]
-    theirs = [np.sort(number[documents]) for documents in two.lists()]
-    if renumbered is not None:
-        order = np.argsort(renumbered)
-        theirs = [theirs[place] for place in order]
-    ours = list(one.lists())
-    unlike = sum(not np.array_equal(a, b) for a, b in zip(ours, theirs, strict=False))
-    most = max(len(ours), len(theirs))
-    return unlike + most - min(len(ours), len(theirs)), most
+    sizes = len(one.centroids), len(two.centroids)
+    theirs = np.arange(sizes[1]) if renumbered is None else np.argsort(renumbered)
+    unlike = sum(
+        not np.array_equal(one.list_of(k), np.sort(number[two.list_of(int(theirs[k]))]))
+        for k in range(min(sizes))
+    )
+    return unlike + max(sizes) - min(sizes), max(sizes)
 
 
-def _within(values: Array, limit: int) -> bool:
-    return not len(values) or bool(values.min() >= 0 and values.max() < limit)
+def _within(values: Array | Rows, limit: int) -> bool:
+    """Whether all values lie in 0 to ``limit`` - 1, looked at in blocks."""
+    starts = range(0, len(values), _BLOCK)
+    blocks = (values[np.arange(s, min(s + _BLOCK, len(values)))] for s in starts)
+    return all(bool(block.min() >= 0 and block.max() < limit) for block in blocks)
 
 
 def _require(holds: object, problem: str) -> None:

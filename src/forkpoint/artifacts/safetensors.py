@@ -29,10 +29,11 @@ class Safetensors:
 
     def compare(self, baseline: File, candidate: File, context: Context) -> Iterator[Found]:
         """Tensors by name."""
-        yield from compare_named(_tensors(baseline), _tensors(candidate), context)
+        yield from compare_named(tensors_of(baseline), tensors_of(candidate), context)
 
 
-def _tensors(file: File) -> dict[str, Stored]:
+def tensors_of(file: File) -> dict[str, Stored]:
+    """The tensors of a file by name; raises `Refused` for a file that is damaged or unsafe."""
     try:
         header = read_header(file.path)
     except RecordingError as error:

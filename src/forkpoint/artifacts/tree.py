@@ -1,34 +1,45 @@
-"""Walking two folders: what lies outside is never opened, and one bad file stops nothing."""
+"""Comparing two folders, or two files: pairing, choosing a comparer, summing up."""
 
 from __future__ import annotations
 
-import os
-import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Literal, TypeGuard
 
-from forkpoint.artifacts.arrays import BLOCK
-from forkpoint.artifacts.comparer import HEAD, Comparer, Context, File, Found, Refused, registered
+from forkpoint.artifacts.comparer import Comparer, Context, File, Found, Refused, registered
+from forkpoint.artifacts.csv import Csv
 from forkpoint.artifacts.documents import Json, JsonLines
 from forkpoint.artifacts.npy import Npy, Npz
+from forkpoint.artifacts.plaid import (
+    IndexFolder,
+    as_index,
+    compare_index_folders,
+    same_arrays,
+    unchanged,
+)
 from forkpoint.artifacts.rankings import RankingFile
 from forkpoint.artifacts.safetensors import Safetensors
+from forkpoint.artifacts.tables import Arrow, Parquet
 from forkpoint.artifacts.text import PlainText, RawBytes
 from forkpoint.artifacts.torch import TorchFile
+from forkpoint.artifacts.unpacking import Unpack
+from forkpoint.artifacts.walk import Bad, entries, file_at, same_bytes
 from forkpoint.compare import worst
 from forkpoint.errors import UsageError
 from forkpoint.model import Artifact, Verdict
-
-MAX_FILES = 1_000_000
 
 OWN: tuple[Comparer, ...] = (
     Npy(),
     Npz(),
     Safetensors(),
     TorchFile(),
+    Parquet(),
+    Arrow(),
     RankingFile(),
+    Csv(),
     JsonLines(),
     Json(),
     PlainText(),
@@ -36,47 +47,138 @@ OWN: tuple[Comparer, ...] = (
 )
 """In the order in which they are asked; the last one takes every file."""
 
+BATCH = 2 << 30
+"""Bytes of files of ``torch.save`` that are unpacked at a time: they take as much disk again."""
+
 Side = Literal["baseline", "candidate"]
+Entries = Mapping[str, File | Bad]
 
 
-@dataclass(frozen=True, slots=True)
-class _Bad:
-    """An entry of a folder that is not looked into, and why."""
-
-    name: str
-    reason: str
-
-
-def compare_trees(baseline: Path, candidate: Path, context: Context) -> tuple[Artifact, ...]:
+def compare_trees(
+    baseline: Path, candidate: Path, context: Context, *, unpack: Unpack | None = None
+) -> tuple[Artifact, ...]:
     """Compare two folders (or two files), pairing files by their relative path.
 
-    Each file gets an `Artifact`, and each named part that is not identical one more. A file
-    that is refused is ``not_comparable`` with its reason. Raises `UsageError` where a path is
-    neither a folder nor a file, or one is a folder and the other a file.
+    Each file gets an `Artifact`, and each named part that is not identical one more. A folder
+    that is an index on both sides is one artifact. A file that is refused is
+    ``not_comparable`` with its reason; files of ``torch.save`` are, unless ``unpack`` can read
+    them. Raises `UsageError` where a path is neither a folder nor a file, or one is a folder
+    and the other a file.
     """
     if baseline.is_file() and candidate.is_file():
-        one_file, two_file = (_file(path.name, path) for path in (baseline, candidate))
-        return tuple(_compare(one_file, two_file, context))
+        one, two = ({baseline.name: file_at(path.name, path)} for path in (baseline, candidate))
+        return _Comparison(context, unpack).compare(one, two)
     for path in (baseline, candidate):
         if not path.is_dir():
             raise UsageError(
                 f"{path} is not a folder, or not one that can be read.",
                 hint="Name two folders, two files, or two recordings.",
             )
-    one, two = _entries(baseline), _entries(candidate)
-    return tuple(
-        artifact
-        for name in sorted(one.keys() | two.keys())
-        for artifact in _entry(one.get(name), two.get(name), context)
-    )
+    return _Comparison(context, unpack).compare(entries(baseline), entries(candidate))
 
 
-def _entry(one: File | _Bad | None, two: File | _Bad | None, context: Context) -> list[Artifact]:
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """Two folders under comparison."""
+
+    context: Context
+    unpack: Unpack | None
+
+    def compare(self, one: Entries, two: Entries) -> tuple[Artifact, ...]:
+        """All artifacts, by their names."""
+        found: dict[str, list[Artifact]] = {}
+        inside: set[str] = set()
+        for folder, sides in _indexes(one, two):
+            found[folder] = self._index(folder, *sides)
+            inside.update(file.name for side in sides for file in side.files.values())
+        pickled: list[tuple[File, File]] = []
+        for name in (one.keys() | two.keys()) - inside:
+            pair = one.get(name), two.get(name)
+            if self.unpack and _are_pickles(pair):
+                pickled.append(pair)
+            else:
+                found[name] = _entry(*pair, self.context)
+        for pair, artifacts in self._pickles(sorted(pickled, key=lambda pair: pair[0].name)):
+            found[pair[0].name] = artifacts
+        return tuple(artifact for name in sorted(found) for artifact in found[name])
+
+    def _pickles(
+        self, pairs: list[tuple[File, File]]
+    ) -> Iterator[tuple[tuple[File, File], list[Artifact]]]:
+        """Compare files of ``torch.save``, as many at a time as `BATCH` allows."""
+        unlike = []
+        for pair in pairs:
+            if same_bytes(*pair):
+                yield pair, [_identical(pair[0], TorchFile.kind)]
+            else:
+                unlike.append(pair)
+        for batch in _batches(unlike):
+            with self._contents([file.path for pair in batch for file in pair]) as context:
+                for pair in batch:
+                    yield pair, _compare(*pair, context)
+
+    def _index(self, folder: str, one: IndexFolder, two: IndexFolder) -> list[Artifact]:
+        try:
+            if same_arrays(one, two):
+                found = list(unchanged(one, two, self.context))
+            else:
+                with self._contents((*one.pickled, *two.pickled)) as context:
+                    found = list(compare_index_folders(one, two, context))
+        except (Refused, OSError, MemoryError) as error:
+            return [_failed(folder, one.kind, error)]
+        return _summed_up(folder, one.kind, found)
+
+    @contextmanager
+    def _contents(self, pickled: Sequence[Path]) -> Iterator[Context]:
+        if self.unpack is None or not pickled:
+            yield self.context
+            return
+        with self.unpack(pickled) as contents:
+            yield replace(self.context, contents=contents)
+
+
+def _indexes(one: Entries, two: Entries) -> Iterator[tuple[str, tuple[IndexFolder, IndexFolder]]]:
+    """Folders that are an index of one kind on both sides, "." for the outermost."""
+    ours, theirs = _folders(one), _folders(two)
+    for folder in sorted(ours.keys() & theirs.keys()):
+        sides = as_index(ours[folder]), as_index(theirs[folder])
+        if sides[0] and sides[1] and sides[0].kind == sides[1].kind:
+            yield folder, (sides[0], sides[1])
+
+
+def _folders(files: Entries) -> dict[str, dict[str, File]]:
+    found: dict[str, dict[str, File]] = defaultdict(dict)
+    for name, file in files.items():
+        if isinstance(file, File):
+            path = PurePosixPath(name)
+            found[str(path.parent)][path.name] = file
+    return found
+
+
+def _are_pickles(pair: tuple[File | Bad | None, File | Bad | None]) -> TypeGuard[tuple[File, File]]:
+    return all(isinstance(file, File) and _recognise(file).kind == TorchFile.kind for file in pair)
+
+
+def _batches(pairs: Iterable[tuple[File, File]]) -> Iterator[list[tuple[File, File]]]:
+    batch: list[tuple[File, File]] = []
+    size = 0
+    for pair in pairs:
+        more = sum(file.size for file in pair)
+        if batch and size + more > BATCH:
+            yield batch
+            batch, size = [], 0
+        batch.append(pair)
+        size += more
+    if batch:
+        yield batch
+
+
+def _entry(one: File | Bad | None, two: File | Bad | None, context: Context) -> list[Artifact]:
     for entry in (one, two):
-        if isinstance(entry, _Bad):
+        if isinstance(entry, Bad):
             return [_refusal(entry.name, "refused", entry.reason)]
-    assert not isinstance(one, _Bad)
-    assert not isinstance(two, _Bad)
+    assert not isinstance(one, Bad)
+    assert not isinstance(two, Bad)
     if one and two:
         return _compare(one, two, context)
     there = one or two
@@ -105,13 +207,11 @@ def _compare(one: File, two: File, context: Context) -> list[Artifact]:
             )
         ]
     try:
-        if not context.relevance and _same_bytes(one, two):
+        if not context.relevance and same_bytes(one, two):
             return [_identical(one, comparer.kind)]
-        return _summed_up(one, comparer.kind, list(comparer.compare(one, two, context)))
-    except Refused as error:
-        return [_refusal(one.name, comparer.kind, error.message)]
-    except OSError as error:
-        return [_refusal(one.name, comparer.kind, f"It cannot be read: {error.strerror}.")]
+        return _summed_up(one.name, comparer.kind, list(comparer.compare(one, two, context)))
+    except (Refused, OSError, MemoryError) as error:
+        return [_failed(one.name, comparer.kind, error)]
 
 
 def _identical(file: File, kind: str) -> Artifact:
@@ -128,10 +228,18 @@ def _refusal(name: str, kind: str, reason: str) -> Artifact:
     return Artifact(path=name, kind=kind, verdict=Verdict.NOT_COMPARABLE, summary=reason)
 
 
-def _summed_up(file: File, kind: str, found: list[Found]) -> list[Artifact]:
-    """The file itself, then its parts that differ; a file of one unnamed part is just that."""
+def _failed(name: str, kind: str, error: Refused | OSError | MemoryError) -> Artifact:
+    if isinstance(error, Refused):
+        return _refusal(name, kind, error.message)
+    if isinstance(error, MemoryError):
+        return _refusal(name, kind, "Comparing it takes more memory than there is, or than it may.")
+    return _refusal(name, kind, f"It cannot be read: {error.strerror or error}.")
+
+
+def _summed_up(name: str, kind: str, found: list[Found]) -> list[Artifact]:
+    """The whole itself, then its parts that differ; a file of one unnamed part is just that."""
     if len(found) == 1 and not found[0].part:
-        return [_artifact(file.name, kind, found[0])]
+        return [_artifact(name, kind, found[0])]
     unlike = [part for part in found if part.verdict is not Verdict.IDENTICAL]
     counts = [(part.elements or 0, part.changed_fraction or 0.0) for part in found]
     elements = sum(count for count, _ in counts)
@@ -144,7 +252,7 @@ def _summed_up(file: File, kind: str, found: list[Found]) -> list[Artifact]:
         changed_fraction=sum(n * share for n, share in counts) / elements if elements else None,
         where=tuple(part.part for part in unlike[:5]),
     )
-    return [_artifact(file.name, kind, part) for part in (whole, *unlike)]
+    return [_artifact(name, kind, part) for part in (whole, *unlike)]
 
 
 def _artifact(path: str, kind: str, found: Found) -> Artifact:
@@ -165,75 +273,3 @@ def _artifact(path: str, kind: str, found: Found) -> Artifact:
 
 def _recognise(file: File) -> Comparer:
     return next(comparer for comparer in (*registered(), *OWN) if comparer.recognises(file))
-
-
-def _same_bytes(one: File, two: File) -> bool:
-    """Whether two files are equal, by reading both once at disk speed."""
-    if one.size != two.size:
-        return False
-    buffers = [memoryview(bytearray(BLOCK)) for _ in range(2)]
-    with one.open() as b, two.open() as c:
-        while True:
-            sizes = [_fill(stream, buffer) for stream, buffer in zip((b, c), buffers, strict=True)]
-            if sizes[0] != sizes[1] or buffers[0][: sizes[0]] != buffers[1][: sizes[1]]:
-                return False
-            if not sizes[0]:
-                return True
-
-
-def _fill(stream: object, buffer: memoryview) -> int:
-    size = 0
-    readinto = stream.readinto  # type: ignore[attr-defined]
-    while size < len(buffer) and (got := readinto(buffer[size:])):
-        size += got
-    return size
-
-
-def _entries(root: Path) -> dict[str, File | _Bad]:
-    found: dict[str, File | _Bad] = {}
-    real = root.resolve()
-    for name, path in _walk(real):
-        if len(found) >= MAX_FILES:
-            raise UsageError(
-                f"{root} holds more than {MAX_FILES:,} files.", hint="Name a folder inside of it."
-            )
-        found[name] = _checked(real, name, path)
-    return found
-
-
-def _walk(real: Path) -> Iterator[tuple[str, Path]]:
-    """Everything below a folder that is no folder itself; links to folders are not entered."""
-
-    def stop(error: OSError) -> None:
-        raise UsageError(
-            f"{error.filename} cannot be read: {error.strerror}.", hint="Check its permissions."
-        ) from error
-
-    for folder, folders, files in os.walk(real, onerror=stop):
-        links = [name for name in folders if (Path(folder) / name).is_symlink()]
-        folders[:] = sorted(set(folders) - set(links))
-        for name in sorted((*files, *links)):
-            path = Path(folder) / name
-            yield os.fsencode(path.relative_to(real)).decode(errors="replace"), path
-
-
-def _checked(real: Path, name: str, path: Path) -> File | _Bad:
-    try:
-        target = path.resolve(strict=True)
-        if not target.is_relative_to(real):
-            return _Bad(name, "It is a link that leads out of the folder, and was not followed.")
-        mode = target.stat().st_mode
-        if stat.S_ISDIR(mode):
-            return _Bad(name, "It is a link to a folder, and was not followed.")
-        if not stat.S_ISREG(mode):
-            return _Bad(name, "It is no regular file (a pipe, socket or device) and was not read.")
-        return _file(name, target)
-    except (OSError, RuntimeError) as error:
-        return _Bad(name, f"It cannot be read: {getattr(error, 'strerror', None) or error}.")
-
-
-def _file(name: str, path: Path) -> File:
-    with path.open("rb") as stream:
-        head = stream.read(HEAD)
-        size = os.fstat(stream.fileno()).st_size
-    return File(name, path, size, head)

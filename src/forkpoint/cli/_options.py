@@ -194,7 +194,8 @@ def read_environment(text: str, name: str, config: Config) -> EnvironmentSpec:
         return config.environments[text]
     first = text.split(maxsplit=1)[0] if text.split() else ""
     key, equals, rest = first.partition("=")
-    bare = not equals or rest.startswith("=") or key in CHOICES or key == "python"
+    compared = rest.startswith("=") or key.endswith(("<", ">", "!", "~"))  # torch>=2.10
+    bare = not equals or compared or key in CHOICES or key == "python"
     if bare and name:
         return parse_spec(f"{name}={text}")
     return parse_spec(text)

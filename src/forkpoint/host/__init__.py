@@ -8,6 +8,7 @@ from forkpoint.host._replay import replay
 from forkpoint.host._result import JobResult, LastEvent, Status
 from forkpoint.host._run import Watcher, run_job
 from forkpoint.host._script import ScriptRun, run_script
+from forkpoint.host._unpack import Unpacked, UnpackStatus, unpack
 
 __all__ = [
     "FULL",
@@ -21,6 +22,8 @@ __all__ = [
     "ReplayedOutput",
     "ScriptRun",
     "Status",
+    "UnpackStatus",
+    "Unpacked",
     "Watcher",
     "Workload",
     "half_open",
@@ -32,5 +35,6 @@ __all__ = [
     "run_job",
     "run_script",
     "stage",
+    "unpack",
     "unwritable",
 ]

@@ -60,11 +60,11 @@ class Job:
     The fields are those of ``job.json`` in `forkpoint_worker`'s protocol; ``plan``,
     ``reference`` and ``tolerance`` belong to the second pass. ``substitute`` names ops whose
     outputs are replaced by those that ``reference`` kept (`forkpoint_worker`); ``calls`` is the
-    file of a replay. ``steps`` holds half-open ranges, ``max_storage`` is in bytes;
-    ``variants`` asks for calls with other inputs.
+    file of what to replay or to unpack. ``steps`` holds half-open ranges, ``max_storage`` is in
+    bytes; ``variants`` asks for calls with other inputs.
     """
 
-    kind: Literal["record", "fingerprint", "replay"] = "record"
+    kind: Literal["record", "fingerprint", "replay", "unpack"] = "record"
     calls: Path | None = None
     workload: Workload | None = None
     recording: Path | None = None

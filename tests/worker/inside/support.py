@@ -18,6 +18,15 @@ DIGESTER = Digester()
 KINDS = ("module", "op", "input", "weights", "watch")
 
 
+def safetensors(path):
+    """The bytes of each tensor of a safetensors file, by name."""
+    with open(path, "rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        header, data = json.loads(stream.read(length)), stream.read()
+    header.pop("__metadata__", None)
+    return {name: data[slice(*entry["data_offsets"])] for name, entry in header.items()}
+
+
 @contextlib.contextmanager
 def recording(tmp, level="op", name="rec", **job):
     """Record what the block does; yields the folder. Every digest is compared with a clone's."""
