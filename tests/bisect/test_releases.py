@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import threading
 from base64 import b64encode
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from forkpoint.bisect import list_releases, select
+from forkpoint.bisect import list_releases, select, series
 from forkpoint.errors import EnvironmentFailed, UsageError
 
 from .conftest import make_wheel
@@ -93,3 +94,12 @@ def test_a_private_index_is_asked_with_its_password(
         with pytest.raises(EnvironmentFailed, match="Unauthorized") as caught:
             list_releases("tinyop")
         assert "wrong" not in caught.value.message
+
+
+def test_a_python_is_a_version_or_a_path() -> None:
+    here = sys.version_info[:2]
+    assert series("3.9") == series("3.9.18") == (3, 9)
+    assert series(sys.executable) == here
+    assert series("3")[0] == 3
+    with pytest.raises(EnvironmentFailed, match="not a Python that can be used"):
+        series("/nowhere/bin/python3.12")

@@ -29,7 +29,12 @@ from packaging.utils import (
 )
 from packaging.version import Version
 
-from forkpoint.environments import index_settings
+from forkpoint.environments import (
+    choose_interpreter,
+    find_interpreters,
+    index_settings,
+    interpreter_at,
+)
 from forkpoint.errors import EnvironmentFailed, UsageError
 
 _PYPI = "https://pypi.org/simple"
@@ -119,11 +124,16 @@ def list_by_python(package: str, pythons: Sequence[str]) -> dict[str, tuple[Rele
 
 
 def series(python: str) -> tuple[int, int]:
-    """The minor release that a Python's version means; 3.11 for a path: uv has the last word."""
+    """The minor release of a Python that is named by version (3, 3.11, 3.11.7) or by path.
+
+    Raises `EnvironmentFailed` where there is none.
+    """
     parts = python.split(".")
-    if len(parts) >= 2 and parts[0].isdigit() and parts[1].isdigit():
+    if len(parts) >= 2 and all(part.isdigit() for part in parts):
         return int(parts[0]), int(parts[1])
-    return 3, 11
+    if os.sep in python:
+        return interpreter_at(Path(python)).version[:2]
+    return choose_interpreter(python, (), find_interpreters()).version[:2]
 
 
 def _files(package: str) -> list[_File]:

@@ -9,7 +9,12 @@ from forkpoint.environments.cache import CacheEntry, EnvironmentCache, write_ato
 from forkpoint.environments.config import Config, load_config, parse_size
 from forkpoint.environments.disk import total as disk_usage
 from forkpoint.environments.environment import Environment
-from forkpoint.environments.interpreters import Interpreter, find_interpreters
+from forkpoint.environments.interpreters import (
+    Interpreter,
+    choose_interpreter,
+    find_interpreters,
+    interpreter_at,
+)
 from forkpoint.environments.spec import (
     EnvironmentSpec,
     parse_requirement,
@@ -28,12 +33,14 @@ __all__ = [
     "EnvironmentSpec",
     "Interpreter",
     "build",
+    "choose_interpreter",
     "clean_packages",
     "disk_usage",
     "find_interpreters",
     "first_choice",
     "has_nvidia_gpu",
     "index_settings",
+    "interpreter_at",
     "is_built",
     "load_config",
     "parse_requirement",
