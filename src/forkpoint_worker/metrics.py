@@ -9,6 +9,7 @@ Point Numbers", 2012).
 from __future__ import annotations
 
 import json
+import math
 import sys
 from typing import Any, Iterator, Sequence, Tuple
 
@@ -16,7 +17,8 @@ import torch
 
 from .digest import dtype_name
 
-_CHUNK = 1 << 19  # elements at a time
+_CPU_CHUNK = 1 << 17  # elements at a time: what is computed of them stays in the cache
+_DEVICE_CHUNK = 1 << 22
 _DIGIT = 16  # bits of an ULP distance that are counted in one pass
 _LARGEST = sys.float_info.max
 _LARGEST_ULP = (1 << 63) - 1
@@ -67,16 +69,34 @@ class _Pairs:
         self.c = candidate.view(-1)
 
     def chunks(self) -> Iterator[tuple[int, _Pair]]:
-        for start in range(0, self.c.numel(), _CHUNK):
-            part = self.c[start : start + _CHUNK]
-            yield start, _Pair(self.b[start : start + _CHUNK].to(part.device), part)
+        for start, b, c in self._split():
+            yield start, _Pair(b, c)
+
+    def distances(self, *, finite: bool) -> Iterator[torch.Tensor]:
+        """ULP distances of the finite elements, in parts; ``finite``: whether all of them are."""
+        for _, b, c in self._split():
+            steps = _ulps(b, c)
+            yield steps if finite else steps[_finite(b.double(), c.double())]
+
+    def _split(self) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
+        size = _CPU_CHUNK if self.c.device.type == "cpu" else _DEVICE_CHUNK
+        for start in range(0, self.c.numel(), size):
+            part = self.c[start : start + size]
+            yield start, self.b[start : start + size].to(part.device), part
 
     def texts(self, at: int) -> tuple[str, str]:
         return repr(self.b[at].item()), repr(self.c[at].item())
 
 
 class _Pair:
-    """A chunk of both tensors and what the measures share (one-dimensional, equal lengths)."""
+    """A chunk of both tensors and what the measures share (one-dimensional, equal lengths).
+
+    ``finite`` and ``alike`` (both infinite or NaN, in the same way) are None where every element
+    is finite, which saves most of the work; ``largest`` is the largest difference.
+    """
+
+    finite: torch.Tensor | None = None
+    alike: torch.Tensor | None = None
 
     def __init__(self, b: torch.Tensor, c: torch.Tensor) -> None:
         self.floating = bool(b.dtype.is_floating_point)
@@ -84,35 +104,47 @@ class _Pair:
         if self.floating:
             self._floats(b, c)
         else:
-            self._integers(b, c)
+            self.difference = _integer_difference(b, c)
+            self.magnitude = b.double().abs()
+            self.largest = float(self.difference.max())
 
     def _floats(self, b: torch.Tensor, c: torch.Tensor) -> None:
         b64, c64 = b.double(), c.double()
-        self.finite = torch.isfinite(b64) & torch.isfinite(c64)
-        self.alike = (torch.isnan(b64) & torch.isnan(c64)) | (torch.isinf(b64) & (b64 == c64))
-        distance = (b64 - c64).abs().clamp_(max=_LARGEST)
-        self.difference = torch.where(self.finite, distance, torch.zeros_like(distance))
         self.magnitude = b64.abs()
-        steps = _ulps(b, c)
-        self.ulps = torch.where(self.finite, steps, torch.zeros_like(steps))
-
-    def _integers(self, b: torch.Tensor, c: torch.Tensor) -> None:
-        self.finite = torch.ones_like(self.equal)
-        self.alike = torch.zeros_like(self.equal)
-        self.difference = _integer_difference(b, c)
-        self.magnitude = b.double().abs()
+        self.difference = (b64 - c64).abs_()
+        self.ulps = _ulps(b, c)
+        self.largest = float(self.difference.max())
+        if math.isfinite(self.largest):
+            return
+        self.finite = _finite(b64, c64)
+        self.alike = (torch.isnan(b64) & torch.isnan(c64)) | (torch.isinf(b64) & (b64 == c64))
+        self.difference = _where(self.finite, self.difference.clamp_(max=_LARGEST))
+        self.ulps = _where(self.finite, self.ulps)
+        self.largest = float(self.difference.max())
 
     def close(self, limits: Limits | None) -> torch.Tensor:
         if limits is None:
             return self.equal
         atol, rtol = limits
-        within = self.difference <= atol + rtol * self.magnitude
+        within = self.difference <= (self.magnitude * rtol).add_(atol)
+        if self.finite is None or self.alike is None:
+            return within  # equal elements are: they lie 0 apart
         return self.equal | (self.finite & within) | self.alike
 
     def max_rel(self) -> float:
-        based = self.finite & (self.magnitude != 0)
-        ratios = self.difference[based] / self.magnitude[based]
-        return min(float(ratios.max()), _LARGEST) if ratios.numel() else 0.0
+        based = self.magnitude != 0
+        if self.finite is not None:
+            based &= self.finite
+        return min(float(_where(based, self.difference / self.magnitude).max()), _LARGEST)
+
+
+def _finite(b64: torch.Tensor, c64: torch.Tensor) -> torch.Tensor:
+    return torch.isfinite(b64) & torch.isfinite(c64)
+
+
+def _where(mask: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """The values, and 0 outside of the mask."""
+    return torch.where(mask, values, torch.zeros_like(values))
 
 
 class _Total:
@@ -130,25 +162,25 @@ class _Total:
         """Take in one chunk that begins at flat index ``start``."""
         self.count += pair.equal.numel()
         self.equal += int(pair.equal.sum())
-        self.finite += int(pair.finite.sum())
+        self.finite += pair.equal.numel() if pair.finite is None else int(pair.finite.sum())
         self.close += int(pair.close(limits).sum())
         self.sum_abs += float(pair.difference.sum())
         self.max_rel = max(self.max_rel, pair.max_rel())
         if pair.floating:
             self.max_ulp = max(self.max_ulp, int(pair.ulps.max()))
-        mismatch = ~(pair.finite | pair.alike)
-        self.mismatches += int(mismatch.sum())
-        self._remember(start, pair, mismatch)
+        if pair.finite is not None and pair.alike is not None:
+            mismatch = ~(pair.finite | pair.alike)
+            self.mismatches += int(mismatch.sum())
+            if self.first_mismatch is None:
+                self.first_mismatch = _first(mismatch, start)
+        self._remember(start, pair)
 
-    def _remember(self, start: int, pair: _Pair, mismatch: torch.Tensor) -> None:
-        if self.first_mismatch is None:
-            self.first_mismatch = _first(mismatch, start)
+    def _remember(self, start: int, pair: _Pair) -> None:
         if self.first_unequal is None:
             self.first_unequal = _first(~pair.equal, start)
-        largest = float(pair.difference.max())
-        if largest > self.max_abs:
-            self.max_abs = largest
-            self.first_largest = _first(pair.difference == largest, start)
+        if pair.largest > self.max_abs:
+            self.max_abs = pair.largest
+            self.first_largest = _first(pair.difference == pair.largest, start)
 
     def worst(self) -> int | None:
         """A non-finite mismatch goes before any difference, and that before -0 against +0."""
@@ -194,21 +226,23 @@ def _p99(pairs: _Pairs, total: _Total) -> int:
     digits = max(1, -(-total.max_ulp.bit_length() // _DIGIT))
     prefix = 0
     for shift in range((digits - 1) * _DIGIT, -1, -_DIGIT):
-        sums = torch.cumsum(_digit_counts(pairs, shift, prefix), 0).tolist()
+        counts = _digit_counts(pairs, shift, prefix, finite=total.finite == total.count)
+        sums = torch.cumsum(counts, 0).tolist()
         digit = next(i for i, below in enumerate(sums) if below >= rank)
         rank -= sums[digit - 1] if digit else 0
         prefix = (prefix << _DIGIT) | digit
     return prefix
 
 
-def _digit_counts(pairs: _Pairs, shift: int, prefix: int) -> torch.Tensor:
+def _digit_counts(pairs: _Pairs, shift: int, prefix: int, *, finite: bool) -> torch.Tensor:
     """How often each value of one 16-bit digit occurs among distances with this prefix."""
-    counts = torch.zeros(1 << _DIGIT, dtype=torch.int64, device=pairs.c.device)
-    for _, pair in pairs.chunks():
-        shifted = pair.ulps[pair.finite] >> shift
-        digits = shifted[(shifted >> _DIGIT) == prefix] & ((1 << _DIGIT) - 1)
-        counts += torch.bincount(digits, minlength=1 << _DIGIT)
-    return counts.cpu()
+    size = 1 << _DIGIT
+    counts = torch.zeros(size + 2, dtype=torch.int64, device=pairs.c.device)
+    for distances in pairs.distances(finite=finite):
+        digits = (distances >> shift).sub_(prefix << _DIGIT)
+        # other prefixes lie below or above; a bin for each costs less than picking them out
+        counts += torch.bincount(digits.clamp_(-1, size).add_(1), minlength=size + 2)
+    return counts[1:-1].cpu()
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:
@@ -219,13 +253,21 @@ def _ulps(b: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
     """Steps between two floats, int64, at most 2**63 - 1; nonsense where one is not finite."""
     if dtype_name(b.dtype) == _UNSIGNED_FLOAT:
         return (b.view(torch.uint8).long() - c.view(torch.uint8).long()).abs()
-    width = b.element_size() * 8
-    mask = (1 << (width - 1)) - 1
-    bits_b, bits_c = _bits(b).long(), _bits(c).long()
-    steps_b, steps_c = bits_b & mask, bits_c & mask
+    if b.element_size() < 8:
+        return _order(b).sub_(_order(c)).abs_()
+    bits_b, bits_c = _bits(b), _bits(c)
+    steps_b, steps_c = bits_b & _LARGEST_ULP, bits_c & _LARGEST_ULP
     apart = steps_b + steps_c
     apart = torch.where(apart < 0, torch.full_like(apart, _LARGEST_ULP), apart)
     return torch.where((bits_b < 0) == (bits_c < 0), (steps_b - steps_c).abs(), apart)
+
+
+def _order(tensor: torch.Tensor) -> torch.Tensor:
+    """Floats of less than 64 bits as int64 whose differences are steps; both zeros are 0."""
+    bits = _bits(tensor).long()
+    sign = bits >> 63  # -1 or 0
+    bits &= (1 << (tensor.element_size() * 8 - 1)) - 1
+    return bits.bitwise_xor_(sign).sub_(sign)  # negated where the sign is set
 
 
 def _integer_difference(b: torch.Tensor, c: torch.Tensor) -> torch.Tensor:

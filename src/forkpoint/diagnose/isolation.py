@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,7 @@ from forkpoint.diagnose.bench import Case
 from forkpoint.diagnose.lockstep import Lockstep, representatives
 from forkpoint.diagnose.words import base_name
 from forkpoint.host import Call, Replayed
+from forkpoint.process import in_parallel
 from forkpoint.store import read_capsule
 
 
@@ -45,10 +47,12 @@ def isolate(case: Case, found: Lockstep) -> dict[OriginKey, Isolated]:
         ]
         for side in (0, 1)
     ]
-    answers = [
-        bench.replay(asked, purpose="replaying the origins alone") if asked else {}
+    replay = "replaying the origins alone"
+    tasks = [
+        partial(bench.replay, asked, purpose=replay)
         for bench, asked in zip(case.benches, calls, strict=True)
     ]
+    answers = in_parallel(tasks) if pairs else [{}, {}]
     isolated = {}
     for number, (key, folders) in enumerate(pairs.items()):
         isolated[key] = _judge(number, folders, answers)

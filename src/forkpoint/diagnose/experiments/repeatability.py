@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from forkpoint.compare import equal_steps, unrepeatable_steps
 from forkpoint.diagnose.bench import Case
-from forkpoint.diagnose.experiments.findings import Findings, evidence, pairs, short
+from forkpoint.diagnose.experiments.findings import Findings, ask, evidence, pairs, short
 from forkpoint.model import Experiment, Outcome
 from forkpoint.store import Recording
 
@@ -44,17 +44,11 @@ def _alone(case: Case) -> tuple[str, bool]:
     looked = pairs(case)
     if not looked:
         return "", True
+    asked = [(pair, pair.call(str(number), repeat=_TIMES)) for number, _, pair in looked]
+    answers = ask(case.benches, asked, purpose="repeating the origins")
     steady: dict[str, bool] = {}
-    for side, bench in enumerate(case.benches):
-        calls = [
-            pair.call(str(number), repeat=_TIMES)
-            if side == 0
-            else pair.call(str(number), repeat=_TIMES, state=pair.folders[1])
-            for number, _, pair in looked
-        ]
-        answers = bench.replay(calls, purpose="repeating the origins")
-        for number, origin, _ in looked:
-            same = answers[str(number)].repeatable
-            steady[short(origin)] = steady.get(short(origin), True) and same
+    for number, origin, _ in looked:
+        same = all(side.repeatable for side in answers[str(number)])
+        steady[short(origin)] = steady.get(short(origin), True) and same
     told = [f"{name}: {'repeats' if same else 'does not repeat'}" for name, same in steady.items()]
     return evidence(case, told, nothing=""), all(steady.values())
