@@ -113,3 +113,12 @@ def test_judgements_that_no_run_wrote_are_an_error(collector: Collector) -> None
 def test_judgements_need_rankings_to_measure() -> None:
     with pytest.raises(UsageError, match="no rankings"):
         api.Options(relevance=Path("qrels.txt"))
+
+
+def test_judgements_change_nothing_for_files_that_are_no_rankings(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "broken.tsv").write_text('1\t"x" y\n')
+    (tmp_path / "qrels.txt").write_text("q 0 x 1\n")
+    result = api.diff_artifacts(tmp_path / "a", tmp_path / "b", relevance=tmp_path / "qrels.txt")
+    assert result.verdict is Verdict.IDENTICAL

@@ -26,5 +26,5 @@ exec forkpoint compare \
     --watch $search.index_storage:IndexScorer.rank \
     --artifacts out --qrels out/qrels.trec \
     --crop dim=1:70 --only crop --only oracle --only repeatability \
-    --max-storage 1GB --out forkpoint-results/colbert --force \
+    --max-storage 3GB --out forkpoint-results/colbert --force \
     "$@" "$here/index_and_search.py"

@@ -74,7 +74,7 @@ def results(torch_env: TorchEnv, tmp_path_factory: pytest.TempPathFactory) -> tu
     old, new = (torch_env(version).python for version in ("2.9.1", "2.10.0"))
     words = ["compare", "--env", f"old=python={old}", "--env", f"new=python={new}"]
     words += ["--artifacts", "out", "--qrels", "out/qrels.txt", "--out", "res"]
-    words += ["--format", "json", "--no-diagnose", "write.py"]
+    words += ["--format", "json", "--only", "sufficiency", "write.py"]
     return folder, forkpoint_cli(*words, cwd=folder)
 
 
@@ -111,6 +111,11 @@ def test_rankings_are_measured_by_the_judgements_that_the_script_wrote(
     assert quality.keys() == {"R@10", "RR@10", "nDCG@10"}
     assert quality["R@10"]["baseline"] == quality["R@10"]["candidate"] == 1.0
     assert quality["RR@10"]["better"] + quality["RR@10"]["worse"] > 0
+
+
+def test_runs_of_the_diagnosis_find_nothing_there_either(results: tuple[Path, Ended]) -> None:
+    experiments = {one["name"]: one for one in json.loads(results[1].out)["experiments"]}
+    assert experiments["sufficiency"]["outcome"] == "supported", experiments["sufficiency"]
 
 
 def test_other_bytes_of_a_file_are_no_difference(results: tuple[Path, Ended]) -> None:

@@ -233,10 +233,7 @@ class _Work:
 
     def _diagnosed(self, finished: Finished) -> Finished:
         """Say why; where that fails, the comparison stands and the failure is told of."""
-        one, two = (
-            Bench(self.runner, e, self.workload, self.tolerance, self.results.logs(e.name, SEARCH))
-            for e in self.environments
-        )
+        one, two = (self._bench(environment) for environment in self.environments)
         try:
             comparison = diagnosed(
                 finished.comparison,
@@ -247,10 +244,14 @@ class _Work:
             )
         except WorkerFailed as failure:
             return replace(finished, failures=(*finished.failures, failure))
-        finally:
-            if self.collector is not None:
-                self.collector.take("", keep=False)
         return replace(finished, comparison=comparison)
+
+    def _bench(self, environment: Environment) -> Bench:
+        logs = self.results.logs(environment.name, SEARCH)
+        bench = Bench(self.runner, environment, self.workload, self.tolerance, logs)
+        if self.collector is None:
+            return bench
+        return replace(bench, afterwards=partial(self.collector.take, "", keep=False))
 
     def _bare_run_neutral(self) -> Neutral:
         """Run one step in each environment with nothing but its outputs looked at."""
