@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -70,3 +71,54 @@ def test_the_result_follows_the_schema_that_ships(tmp_path: Path) -> None:
 def test_empty_folders_are_no_result(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no files"):
         api.diff_artifacts(tmp_path, tmp_path)
+
+
+def judged(collector: Collector, path: Path) -> Collector:
+    return replace(collector, judged=path)
+
+
+def test_judgements_may_be_written_by_the_runs(collector: Collector) -> None:
+    collector = judged(collector, collector.path / "qrels.txt")
+    collector.require_judgements()
+    for name, order in (("a", "xy"), ("b", "yx")):
+        write(collector.path, 1.0)
+        run = "".join(f"q Q0 {d} {rank} {9 - rank} t\n" for rank, d in enumerate(order, 1))
+        (collector.path / "t.run").write_text(run)
+        (collector.path / "qrels.txt").write_text("q 0 x 1\n")
+        collector.take(name, keep=True)
+    found = collector.compare(("a", "b"), PRESETS["torch"], relevance=collector.relevance("a"))
+    (ranking,) = (one.ranking for one in found if one.ranking is not None)
+    quality = {one.measure: (one.baseline, one.candidate) for one in ranking.quality}
+    assert quality["RR@10"] == (1.0, 0.5)
+
+
+def test_judgements_from_elsewhere_are_read_before_any_run(
+    collector: Collector, tmp_path: Path
+) -> None:
+    collector = judged(collector, tmp_path / "qrels.txt")
+    with pytest.raises(UsageError, match="holds no relevance judgements"):
+        collector.require_judgements()
+    (tmp_path / "qrels.txt").write_text("q 0 x 1\n")
+    collector.require_judgements()
+    assert collector.relevance("a") == {"q": {"x": 1}}
+
+
+def test_judgements_that_no_run_wrote_are_an_error(collector: Collector) -> None:
+    collector = judged(collector, collector.path / "qrels.txt")
+    collector.require_judgements()
+    with pytest.raises(UsageError, match="holds no relevance judgements"):
+        collector.relevance("a")
+
+
+def test_judgements_need_rankings_to_measure() -> None:
+    with pytest.raises(UsageError, match="no rankings"):
+        api.Options(relevance=Path("qrels.txt"))
+
+
+def test_judgements_change_nothing_for_files_that_are_no_rankings(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "broken.tsv").write_text('1\t"x" y\n')
+    (tmp_path / "qrels.txt").write_text("q 0 x 1\n")
+    result = api.diff_artifacts(tmp_path / "a", tmp_path / "b", relevance=tmp_path / "qrels.txt")
+    assert result.verdict is Verdict.IDENTICAL

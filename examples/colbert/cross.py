@@ -1,8 +1,8 @@
 """Two releases, two indexes: what an upgrade does to rankings, as operators upgrade.
 
-``python cross.py out/old out/old-on-new out/new-on-old out/new`` compares ``run.trec`` of each
-folder with the first's. Build the first and the last with ``colbert.sh``, the others with
-``cross.sh``: "new-on-old" is an index that the old release built, searched with the new one.
+``python cross.py forkpoint-results`` compares each ``run.trec`` that ``colbert.sh`` and
+``cross.sh`` left there with the one of the old release, on both sides. "old index, new search" is
+what operators have after an upgrade without a new index.
 """
 
 from __future__ import annotations
@@ -11,14 +11,22 @@ import sys
 from pathlib import Path
 
 DEPTH = 10
+RUNS = {
+    "old index, old search": "colbert/artifacts/old/out",
+    "new index, old search": "cross/artifacts/old/out",
+    "old index, new search": "cross/artifacts/new/out",
+    "new index, new search": "colbert/artifacts/new/out",
+}
 
 
-def main(folders: list[Path]) -> None:
-    relevant = read_pairs(folders[0] / "qrels.trec")
-    first = read_run(folders[0] / "run.trec")
-    print(f"{'':14}{'queries':>9}{'same set':>10}{'same order':>12}{'same first':>12}", end="")
+def main(results: Path) -> None:
+    folders = {name: results / path for name, path in RUNS.items()}
+    baseline = next(iter(folders.values()))
+    relevant = read_pairs(baseline / "qrels.trec")
+    first = read_run(baseline / "run.trec")
+    print(f"{'':22}{'queries':>9}{'same set':>10}{'same order':>12}{'same first':>12}", end="")
     print(f"{'ids shared':>12}{'Recall@10':>11}{'MRR@10':>8}")
-    for folder in folders:
+    for name, folder in folders.items():
         run = read_run(folder / "run.trec")
         pairs = [(first[query], run[query]) for query in first]
         same = sum(set(a) == set(b) for a, b in pairs)
@@ -26,7 +34,7 @@ def main(folders: list[Path]) -> None:
         top = sum(a[:1] == b[:1] for a, b in pairs)
         shared = sum(len(set(a) & set(b)) for a, b in pairs) / len(pairs)
         recall, rank = judged(run, relevant)
-        print(f"{folder.name:14}{len(pairs):9}{same:10}{order:12}{top:12}", end="")
+        print(f"{name:22}{len(pairs):9}{same:10}{order:12}{top:12}", end="")
         print(f"{shared:12.2f}{recall:11.4f}{rank:8.4f}")
 
 
@@ -58,4 +66,4 @@ def judged(run: dict[str, list[str]], relevant: dict[str, set[str]]) -> tuple[fl
 
 
 if __name__ == "__main__":
-    main([Path(word) for word in sys.argv[1:]])
+    main(Path(sys.argv[1]))

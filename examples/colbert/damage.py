@@ -4,11 +4,11 @@ Runs in one environment, so nothing but the swapped values differs. It reads wha
 of ``index_and_search.py`` caught by ``--watch``, and does colbert-ai's own steps (k-means,
 nearest centroid, residual buckets) with parts of the baseline and parts of the candidate::
 
-    python damage.py recordings/old recordings/new
-    python damage.py --perturb 0.2 recordings/old
+    python damage.py forkpoint-results/colbert
+    python damage.py --perturb 0.2 forkpoint-results/colbert
 
-Recordings lie in forkpoint-results/colbert. ``--perturb`` makes the candidate from the
-baseline: that share of its half-precision values is moved by one unit in the last place.
+``--perturb`` makes the candidate from the baseline: that share of its half-precision values is
+moved by one unit in the last place. ``--iterations`` and ``--partitions`` train k-means otherwise.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import faiss
@@ -42,6 +42,13 @@ class Embeddings:
 
 
 @dataclass(frozen=True)
+class KMeans:
+    partitions: int
+    iterations: int
+    seed: int = SEED
+
+
+@dataclass(frozen=True)
 class Codec:
     """float32[K, d] centroids; float32[2**bits - 1] cutoffs."""
 
@@ -58,18 +65,25 @@ class Index:
 
 def main() -> None:
     args = parse_args()
-    a = read(args.baseline, args.out)
-    b = perturbed(a, args.perturb) if args.perturb else read(args.candidate, args.out)
+    a = read(args.results, "old")
+    b = perturbed(a, args.perturb) if args.perturb else read(args.results, "new")
     print(inputs(a, b))
-    times = args.iterations
-    candidate, whole = train(b, times), built(a, train(a, times))
+    kmeans = KMeans(args.partitions or usual_partitions(len(a.passages)), args.iterations)
+    candidate, whole = train(b, kmeans), built(a, train(a, kmeans))
+    print(
+        f"k-means: {len(a.sample) / kmeans.partitions:.1f} embeddings to a centroid, "
+        f"{kmeans.iterations} iterations"
+    )
     experiments = [
-        ("control: the baseline again", built(a, train(a, times))),
+        ("control: the baseline again", built(a, train(a, kmeans))),
         ("everything from the candidate", built(b, candidate)),
         ("swap the sample: its codec, baseline's passages", built(a, candidate)),
         ("swap the codec: baseline's codec, its passages", built(b, whole.codec)),
         ("swap the centroids only", built(a, Codec(candidate.centroids, whole.codec.cutoffs))),
-        ("another seed for k-means, nothing else", built(a, train(a, times, SEED + 1))),
+        (
+            "another seed for k-means, nothing else",
+            built(a, train(a, replace(kmeans, seed=SEED + 1))),
+        ),
     ]
     rows = [(name, counts(whole, index, a.doclens)) for name, index in experiments]
     show(rows)
@@ -78,27 +92,25 @@ def main() -> None:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("baseline", type=Path)
-    parser.add_argument("candidate", type=Path, nargs="?")
-    parser.add_argument("--out", type=Path, default=Path("out/old"), help="a run's OUT folder")
+    parser.add_argument("results", type=Path, help="the folder that colbert.sh made")
     parser.add_argument("--iterations", type=int, default=10, help="of k-means")
+    parser.add_argument("--partitions", type=int, help="centroids; colbert-ai's number by default")
     parser.add_argument("--perturb", type=float, metavar="SHARE")
-    args = parser.parse_args()
-    if (args.candidate is None) == (args.perturb is None):
-        parser.error("name two recordings, or one and --perturb")
-    return args
+    return parser.parse_args()
 
 
-def read(recording: Path, folder: Path) -> Embeddings:
-    """What the watched functions returned."""
+def read(folder: Path, name: str) -> Embeddings:
+    """What the watched functions returned in one environment."""
+    recording = folder / "recordings" / name
     split = results(recording, f"{INDEXER}._concatenate_and_split_sample", 0)
     encoded = results(recording, f"{ENCODER}.encode_passages", 1)  # call 0 encodes the sample
-    return Embeddings(split[0], split[1], encoded[0].half(), doclens(folder))
+    return Embeddings(split[0], split[1], encoded[0].half(), doclens(folder, name))
 
 
-def doclens(folder: Path) -> torch.Tensor:
+def doclens(folder: Path, name: str) -> torch.Tensor:
     """Embeddings of each passage, from the index that the run wrote."""
-    return torch.tensor(json.loads((folder / "index" / "doclens.0.json").read_text()))
+    index = folder / "artifacts" / name / "out" / "index"
+    return torch.tensor(json.loads((index / "doclens.0.json").read_text()))
 
 
 def results(recording: Path, function: str, call: int) -> list[torch.Tensor]:
@@ -138,10 +150,9 @@ def nudged(values: torch.Tensor, share: float, draw: torch.Generator) -> torch.T
     return (bits + step * chosen.to(torch.int16)).view(torch.float16)
 
 
-def train(side: Embeddings, iterations: int, seed: int = SEED) -> Codec:
+def train(side: Embeddings, how: KMeans) -> Codec:
     """As colbert-ai trains: k-means over the sample, cutoffs by quantiles of held-out residuals."""
-    partitions = _partitions(len(side.passages))
-    kmeans = faiss.Kmeans(side.sample.shape[1], partitions, niter=iterations, seed=seed)
+    kmeans = faiss.Kmeans(side.sample.shape[1], how.partitions, niter=how.iterations, seed=how.seed)
     kmeans.train(side.sample.float().numpy())
     centroids = torch.nn.functional.normalize(torch.from_numpy(kmeans.centroids), dim=-1)
     residuals = side.heldout.float() - centroids[nearest(centroids, side.heldout)]
@@ -149,7 +160,8 @@ def train(side: Embeddings, iterations: int, seed: int = SEED) -> Codec:
     return Codec(centroids, residuals.quantile(quantiles))
 
 
-def _partitions(embeddings: int) -> int:
+def usual_partitions(embeddings: int) -> int:
+    """How many centroids colbert-ai makes."""
     power = 1
     while power * 2 <= 16 * embeddings**0.5:
         power *= 2

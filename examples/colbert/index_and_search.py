@@ -3,9 +3,10 @@
 Passages are the paragraphs of `pydoc_data.topics`, queries are the headings of its sections, and
 a section's paragraphs are what is relevant for its heading: the text's own structure judges.
 
-Everything is written to the folder that the variable OUT names: ``index/`` (colbert-ai's own
-files), ``run.trec``, ``qrels.trec``, ``passages.tsv`` and ``extensions/`` (compiled
-code). With INDEX set to another such folder nothing is indexed, and that one's index is searched.
+Everything is written to the folder ``out``: ``index/`` (colbert-ai's own files), ``run.trec``,
+``qrels.trec`` and ``passages.tsv``. With the variable INDEX set to another such folder nothing is
+indexed, and that one's index is searched. EXTENSIONS names a folder for colbert-ai's compiled code,
+which two torch releases must not share.
 """
 
 from __future__ import annotations
@@ -31,17 +32,18 @@ DEPTH = 10
 
 def main() -> None:
     args = parse_args()
-    out = Path(os.environ["OUT"]).absolute()
-    out.mkdir(parents=True, exist_ok=True)
-    # compiled once by colbert-ai; two torch releases must not share them
-    os.environ.setdefault("TORCH_EXTENSIONS_DIR", str(out / "extensions"))
+    out = Path("out").absolute()
+    out.mkdir()
+    if "EXTENSIONS" in os.environ:
+        os.environ["TORCH_EXTENSIONS_DIR"] = str(Path(os.environ["EXTENSIONS"]).absolute())
     topics = sections()
     passages = [(name, text) for name, (_, texts) in topics.items() for text in texts]
     passages = passages[: args.passages]
-    checkpoint = make_checkpoint(out / "checkpoint")
+    work = out / "work"
+    checkpoint = make_checkpoint(work / "checkpoint")
     gpus = torch.cuda.device_count()
     with Run().context(
-        RunConfig(nranks=1, gpus=min(gpus, 1), root=str(out), avoid_fork_if_possible=True)
+        RunConfig(nranks=1, gpus=min(gpus, 1), root=str(work), avoid_fork_if_possible=True)
     ):
         texts = [text for _, text in passages]
         if "INDEX" not in os.environ:
@@ -51,12 +53,12 @@ def main() -> None:
         search(checkpoint, texts, found, queries, out / "run.trec")
     write_judgements(queries, out)
     (out / "passages.tsv").write_text("".join(f"{i}\t{t}\n" for i, t in enumerate(texts)))
-    shutil.rmtree(out / "checkpoint")
+    shutil.rmtree(work)
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--passages", type=int, default=800, help="index so many at most")
+    parser.add_argument("--passages", type=int, default=600, help="index so many at most")
     return parser.parse_args()
 
 

@@ -37,6 +37,14 @@ torch.save({"emb": x, "half": x.half(), "step": 3, "release": torch.__version__ 
 torch.save(model.state_dict(), out / "weights.pt")
 model.release = str(torch.__version__)
 torch.save(model, out / "code.pt")
+# scores that hang on the last bits: some documents change places
+scores = x[:, :5].contiguous().view(torch.int32).long() * 2654435761 % 2**32
+with open(out / "last.run", "w") as stream:
+    for query, row in enumerate(scores.tolist()):
+        for score, document in sorted(((s, d) for d, s in enumerate(row)), reverse=True):
+            stream.write(f"q{query} Q0 d{document} 1 {score!r} t\\n")
+with open(out / "qrels.txt", "w") as stream:
+    stream.writelines(f"q{query} 0 d{query % 5} 1\\n" for query in range(32))
 with open(out / "scores.jsonl", "w") as stream:
     for number, row in enumerate(x.sum(1).tolist()):
         stream.write(json.dumps({"id": number, "score": row}) + "\\n")
@@ -65,7 +73,8 @@ def results(torch_env: TorchEnv, tmp_path_factory: pytest.TempPathFactory) -> tu
     (folder / "write.py").write_text(SCRIPT)
     old, new = (torch_env(version).python for version in ("2.9.1", "2.10.0"))
     words = ["compare", "--env", f"old=python={old}", "--env", f"new=python={new}"]
-    words += ["--artifacts", "out", "--out", "res", "--format", "json", "--no-diagnose", "write.py"]
+    words += ["--artifacts", "out", "--qrels", "out/qrels.txt", "--out", "res"]
+    words += ["--format", "json", "--only", "sufficiency", "write.py"]
     return folder, forkpoint_cli(*words, cwd=folder)
 
 
@@ -88,6 +97,25 @@ def test_every_format_is_measured(results: tuple[Path, Ended]) -> None:
     values = found["out/e.pt", "values outside of tensors"]
     assert values["where"][0].startswith(".release: '2.9.1")
     assert not (folder / "out").exists()
+
+
+def test_rankings_are_measured_by_the_judgements_that_the_script_wrote(
+    results: tuple[Path, Ended],
+) -> None:
+    found = by_path(json.loads(results[1].out)["artifacts"])
+    assert found["out/qrels.txt", ""]["verdict"] == "identical"
+    ranking = found["out/last.run", ""]
+    assert (ranking["kind"], ranking["verdict"]) == ("ranking", "divergent")
+    assert 0 < ranking["ranking"]["same_order"] < ranking["ranking"]["queries"] == 32
+    quality = {one["measure"]: one for one in ranking["ranking"]["quality"]}
+    assert quality.keys() == {"R@10", "RR@10", "nDCG@10"}
+    assert quality["R@10"]["baseline"] == quality["R@10"]["candidate"] == 1.0
+    assert quality["RR@10"]["better"] + quality["RR@10"]["worse"] > 0
+
+
+def test_runs_of_the_diagnosis_find_nothing_there_either(results: tuple[Path, Ended]) -> None:
+    experiments = {one["name"]: one for one in json.loads(results[1].out)["experiments"]}
+    assert experiments["sufficiency"]["outcome"] == "supported", experiments["sufficiency"]
 
 
 def test_other_bytes_of_a_file_are_no_difference(results: tuple[Path, Ended]) -> None:
@@ -117,6 +145,7 @@ def test_diff_reads_torch_files_where_it_is_told_to(
 ) -> None:
     kept = results[0] / "res" / "artifacts"
     words = ["diff", kept / "old", kept / "new", "--format", "json", "-q"]
+    words += ["--qrels", kept / "old" / "out" / "qrels.txt"]
     without = by_path(json.loads(forkpoint_cli(*words, cwd=results[0]).out)["artifacts"])
     assert without["out/e.pt", ""]["verdict"] == "not_comparable"
     assert "--env" in without["out/e.pt", ""]["summary"]

@@ -12,7 +12,15 @@ from pathlib import Path
 
 from forkpoint.api._options import Observer, Options, read_tolerance
 from forkpoint.api._runner import Asked, Runner
-from forkpoint.artifacts import Context, Unpack, Unpacker, compare_trees, read_relevance
+from forkpoint.artifacts import (
+    Context,
+    Relevance,
+    Unpack,
+    Unpacker,
+    compare_trees,
+    read_relevance,
+    require_measures,
+)
 from forkpoint.compare import worst
 from forkpoint.environments import EnvironmentCache
 from forkpoint.errors import UsageError
@@ -76,11 +84,13 @@ class Collector:
     """Takes what each run writes to ``path`` out of the way of the next one.
 
     Every run finds nothing there, as the first did; what the recorded runs wrote is kept in
-    ``folder/NAME``, and what later runs of the same script wrote is removed.
+    ``folder/NAME``, and what later runs of the same script wrote is removed. ``judged`` is a
+    file of relevance judgements, which may be one of those that the runs write.
     """
 
     path: Path
     folder: Path
+    judged: Path | None = None
 
     def require_nothing_there(self) -> None:
         """Raise `UsageError` where something is there before any run: whose would it be?"""
@@ -89,6 +99,25 @@ class Collector:
                 f"{self.path} is there already, so what the runs write could not be told apart.",
                 hint="Move it away, or let the script write elsewhere, and try again.",
             )
+
+    def require_judgements(self) -> None:
+        """Raise `UsageError` before any run where rankings could not be measured after it."""
+        if self.judged is None:
+            return
+        require_measures()
+        if not self.judged.is_relative_to(self.path):
+            read_relevance(self.judged)
+
+    def relevance(self, name: str) -> Relevance | None:
+        """The judgements; those that runs write as the one in environment ``name`` wrote them.
+
+        Raises `UsageError` where they cannot be read.
+        """
+        if self.judged is None:
+            return None
+        if not self.judged.is_relative_to(self.path):
+            return read_relevance(self.judged)
+        return read_relevance(self.folder / name / self.judged.relative_to(self.path.parent))
 
     def take(self, name: str, *, keep: bool) -> None:
         """Keep or remove what the run in environment ``name`` wrote."""
@@ -108,13 +137,18 @@ class Collector:
             raise unwritable("The files of a run", self.folder, reason) from error
 
     def compare(
-        self, names: tuple[str, str], tolerance: Tolerance, *, unpack: Unpack | None = None
+        self,
+        names: tuple[str, str],
+        tolerance: Tolerance,
+        *,
+        relevance: Relevance | None = None,
+        unpack: Unpack | None = None,
     ) -> tuple[Artifact, ...]:
         """Compare what the two recorded runs wrote."""
         folders = [self.folder / name for name in names]
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
-        context = Context(tolerance=tolerance)
+        context = Context(tolerance=tolerance, relevance=relevance)
         found = compare_trees(folders[0], folders[1], context, unpack=unpack)
         nothing = Artifact(
             path=self.path.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ from forkpoint.compare import (
 )
 from forkpoint.compare import diff as diff_recordings
 from forkpoint.environments import Environment, EnvironmentCache
-from forkpoint.errors import ForkpointError, RecordingError, WorkerFailed
+from forkpoint.errors import ForkpointError, RecordingError, UsageError, WorkerFailed
 from forkpoint.host import Job, JobResult, Workload
 from forkpoint.model import Comparison, Neutral, Tolerance, Verdict
 from forkpoint.report import to_json
@@ -102,11 +103,7 @@ def run_comparison(
         work = _Work(runner, workload, results, (baseline, candidate), reproduce, collector)
         finished = work.finish()
         if collector is not None:
-            # the candidate's torch, the newer one as a rule, is asked first
-            unpack = Unpacker((candidate, baseline), results.artifacts)
-            names = baseline.name, candidate.name
-            found = collector.compare(names, work.tolerance, unpack=unpack)
-            finished = replace(finished, comparison=with_artifacts(finished.comparison, found))
+            finished = _with_files(finished, collector, work)
     results.comparison.write_bytes(to_json(finished.comparison))
     return finished
 
@@ -114,9 +111,37 @@ def run_comparison(
 def _collector(workload: Workload, options: Options, results: Results) -> Collector | None:
     if options.artifacts is None:
         return None
-    collector = Collector(workload.cwd.absolute() / options.artifacts, results.artifacts)
+    here = workload.cwd.absolute()
+    collector = Collector(
+        _plain(here / options.artifacts),
+        results.artifacts,
+        judged=_plain(here / options.relevance) if options.relevance else None,
+    )
     collector.require_nothing_there()
+    collector.require_judgements()
     return collector
+
+
+def _plain(path: Path) -> Path:
+    """The path without ``.`` and ``..``, as one path is compared with another."""
+    return Path(os.path.normpath(path))
+
+
+def _with_files(finished: Finished, collector: Collector, work: _Work) -> Finished:
+    """The comparison with the runs' files; without judgements where those cannot be read."""
+    baseline, candidate = work.environments
+    # the candidate's torch, the newer one as a rule, is asked first
+    unpack = Unpacker((candidate, baseline), collector.folder)
+    failures, relevance = finished.failures, None
+    try:
+        relevance = collector.relevance(baseline.name)
+    except UsageError as error:
+        failures = (*failures, error)
+    found = collector.compare(
+        (baseline.name, candidate.name), work.tolerance, relevance=relevance, unpack=unpack
+    )
+    comparison = with_artifacts(finished.comparison, found)
+    return replace(finished, comparison=comparison, failures=failures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +233,7 @@ class _Work:
 
     def _diagnosed(self, finished: Finished) -> Finished:
         """Say why; where that fails, the comparison stands and the failure is told of."""
-        one, two = (
-            Bench(self.runner, e, self.workload, self.tolerance, self.results.logs(e.name, SEARCH))
-            for e in self.environments
-        )
+        one, two = (self._bench(environment) for environment in self.environments)
         try:
             comparison = diagnosed(
                 finished.comparison,
@@ -222,10 +244,14 @@ class _Work:
             )
         except WorkerFailed as failure:
             return replace(finished, failures=(*finished.failures, failure))
-        finally:
-            if self.collector is not None:
-                self.collector.take("", keep=False)
         return replace(finished, comparison=comparison)
+
+    def _bench(self, environment: Environment) -> Bench:
+        logs = self.results.logs(environment.name, SEARCH)
+        bench = Bench(self.runner, environment, self.workload, self.tolerance, logs)
+        if self.collector is None:
+            return bench
+        return replace(bench, afterwards=partial(self.collector.take, "", keep=False))
 
     def _bare_run_neutral(self) -> Neutral:
         """Run one step in each environment with nothing but its outputs looked at."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,15 +21,24 @@ ROOM = 2 * 10**9
 _SHARE = 4  # of the free disk, one part in this many at most
 
 
+def _nothing() -> None:
+    """Nothing is in the way."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """One environment, as `forkpoint.diagnose` asks for it."""
+    """One environment, as `forkpoint.diagnose` asks for it.
+
+    ``afterwards`` is called after each run of the workload: what that wrote must not be in the
+    way of the next one.
+    """
 
     runner: Runner
     environment: Environment
     workload: Workload
     tolerance: Tolerance
     logs: Path
+    afterwards: Callable[[], None] = _nothing
 
     @property
     def name(self) -> str:
@@ -39,7 +48,10 @@ class Bench:
     def run(self, job: Job, *, purpose: str) -> JobResult:
         """Run a job in a fresh process."""
         whole = replace(job, workload=self.workload, tolerance=as_job(self.tolerance))
-        return self.runner.run(self.environment, whole, logs=self.logs, purpose=purpose)
+        try:
+            return self.runner.run(self.environment, whole, logs=self.logs, purpose=purpose)
+        finally:
+            self.afterwards()
 
     def replay(self, calls: Sequence[Call], *, purpose: str) -> dict[str, Replayed]:
         """Run op calls in a fresh process."""

@@ -28,7 +28,8 @@ class Options:
     bytes of tensors to keep, ``max_cache`` the bytes of built environments to keep.
     ``jobs=2`` runs both environments at once: faster, and threads and memory are then shared.
     ``artifacts`` is a file or folder that the script writes, to be compared, too; relative to
-    the folder in which the script runs.
+    the folder in which the script runs. ``relevance`` is a file of judgements (TREC form) by
+    which rankings among them are measured; the script may write it, below ``artifacts``.
     ``diagnose``: whether to search for the ops that are the cause, where steps differ;
     ``experiments`` names what to try on them then (null: everything in `EXPERIMENTS`);
     ``crop`` is the (dimension, start, stop) for the crop experiment, which else chooses one.
@@ -48,6 +49,7 @@ class Options:
     force: bool = False
     watch: tuple[str, ...] = ()
     artifacts: Path | None = None
+    relevance: Path | None = None
     diagnose: bool = True
     experiments: tuple[str, ...] | None = None
     crop: tuple[int, int, int] | None = None
@@ -67,6 +69,11 @@ class Options:
             raise UsageError(
                 f"Two runs at once would both write {self.artifacts}.",
                 hint="Leave --jobs away where --artifacts is given.",
+            )
+        if self.relevance is not None and self.artifacts is None:
+            raise UsageError(
+                f"There are no rankings to measure by {self.relevance}.",
+                hint="Name the file or folder that the script writes with --artifacts.",
             )
         for name in self.watch:
             _require_name(name)

@@ -2,7 +2,7 @@
 
 from forkpoint.artifacts.arrays import Stored, compare_named, compare_stored, measured
 from forkpoint.artifacts.comparer import Comparer, Context, File, Found, Refused
-from forkpoint.artifacts.quality import read_relevance
+from forkpoint.artifacts.quality import Relevance, read_relevance, require_measures
 from forkpoint.artifacts.rankings import Ranked, compare_rankings
 from forkpoint.artifacts.tree import compare_trees
 from forkpoint.artifacts.unpacking import Contents, Unpack, Unpacker
@@ -15,6 +15,7 @@ __all__ = [
     "Found",
     "Ranked",
     "Refused",
+    "Relevance",
     "Stored",
     "Unpack",
     "Unpacker",
@@ -24,4 +25,5 @@ __all__ = [
     "compare_trees",
     "measured",
     "read_relevance",
+    "require_measures",
 ]

@@ -77,7 +77,7 @@ class Context:
     """
 
     tolerance: Tolerance
-    relevance: dict[str, dict[str, int]] | None = None
+    relevance: Mapping[str, Mapping[str, int]] | None = None
     contents: Mapping[Path, Contents | Refused] | None = None
 
 

@@ -32,6 +32,12 @@ def read_relevance(path: Path) -> dict[str, dict[str, int]]:
     return found
 
 
+def require_measures() -> None:
+    """Raise `UsageError` where what `qualities` needs is not installed."""
+    for name in ("ir_measures", "scipy.stats"):
+        _optional(name)
+
+
 def qualities(baseline: Orders, candidate: Orders, relevance: Relevance) -> tuple[RankQuality, ...]:
     """Each measure of both runs over all judged queries, and how likely chance explains it.
 

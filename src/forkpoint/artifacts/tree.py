@@ -207,7 +207,9 @@ def _compare(one: File, two: File, context: Context) -> list[Artifact]:
             )
         ]
     try:
-        if not context.relevance and same_bytes(one, two):
+        # equal rankings have a quality, too
+        judged = context.relevance and comparer.kind == RankingFile.kind
+        if not judged and same_bytes(one, two):
             return [_identical(one, comparer.kind)]
         return _summed_up(one.name, comparer.kind, list(comparer.compare(one, two, context)))
     except (Refused, OSError, MemoryError) as error:

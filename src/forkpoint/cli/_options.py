@@ -162,6 +162,7 @@ def options(chosen: Chosen, config: Config) -> Options:
         out=chosen["out"],
         force=chosen["force"],
         artifacts=chosen.get("artifacts"),
+        relevance=chosen.get("qrels"),
         diagnose=not chosen.get("no_diagnose"),
         experiments=chosen.get("experiments") or None,
         crop=crop(chosen),

@@ -75,6 +75,13 @@ _OUTPUT_VALUES = {"--out", "--html", "--format"}
     help="A file or folder that the script writes: compare what the two runs wrote, too.",
 )
 @click.option(
+    "--qrels",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Relevance judgements (query 0 document grade) to measure rankings by. The script may "
+    "write them, below --artifacts.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     help="Folder for everything made.  [default: forkpoint-results/SCRIPT-TIME]",
