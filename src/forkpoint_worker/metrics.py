@@ -266,7 +266,7 @@ def _order(tensor: torch.Tensor) -> torch.Tensor:
     """Floats of less than 64 bits as int64 whose differences are steps; both zeros are 0."""
     bits = _bits(tensor).long()
     sign = bits >> 63  # -1 or 0
-    bits &= (1 << (tensor.element_size() * 8 - 1)) - 1
+    bits = bits & ((1 << (tensor.element_size() * 8 - 1)) - 1)  # torch 2.0 takes no number for &=
     return bits.bitwise_xor_(sign).sub_(sign)  # negated where the sign is set
 
 
