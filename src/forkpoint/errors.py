@@ -16,6 +16,11 @@ Each message says what was wrong and where; `hint` says what to do next.
 
 from __future__ import annotations
 
+import errno
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Error numbers of a disk, a quota or a file size limit that has been reached."""
+
 
 class ForkpointError(Exception):
     """Base of all errors that forkpoint raises on purpose."""

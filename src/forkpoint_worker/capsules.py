@@ -11,7 +11,7 @@ import torch
 
 from . import manifest, memory, schema, state
 from .describe import Description
-from .digest import dtype_name
+from .digest import digest_text, dtype_name
 from .shards import Shards, file_dtype, write_tensors
 
 if TYPE_CHECKING:
@@ -156,11 +156,6 @@ def refused(name: str) -> str | None:
     if library not in _LIBRARIES or "%s.%s" % (library, base) in _FORBIDDEN:
         return "%s is not an op that replay runs" % name
     return None
-
-
-def digest_text(digest: int) -> str:
-    """A digest as it is written in JSON, whose numbers are not exact beyond 53 bits."""
-    return "%016x" % (digest % (1 << 64))
 
 
 def write_outputs(folder: str, outputs: Iterable[tuple[int, torch.Tensor]]) -> None:

@@ -83,6 +83,11 @@ def combine(digests: Sequence[int]) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little", signed=True)
 
 
+def digest_text(digest: int) -> str:
+    """A digest as it is written in JSON, whose numbers are not exact beyond 53 bits."""
+    return "%016x" % (digest & _MASK)
+
+
 def of_text(text: str) -> int:
     """A digest of plain values, by their text."""
     data = hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=8).digest()

@@ -13,8 +13,8 @@ from typing import Any, Callable, Iterator, Mapping, Sequence
 import torch
 
 from . import capsules, metrics, settings, state
-from .capsules import INPUTS, OUTPUTS, digest_text
-from .digest import dtype_name
+from .capsules import INPUTS, OUTPUTS
+from .digest import digest_text, dtype_name
 from .exact import distances
 from .hasher import Hasher, final
 from .mapped import Maps

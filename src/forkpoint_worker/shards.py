@@ -16,7 +16,7 @@ from typing import Any, Mapping, Sequence
 import torch
 
 from . import memory
-from .digest import dtype_name
+from .digest import digest_text, dtype_name
 
 SHARD_BYTES = 256 << 20
 _HEADER = 128 << 10
@@ -49,7 +49,8 @@ class Shards:
         """
         tensor = memory.plain(tensor).cpu()
         dtype = dtype_name(tensor.dtype)
-        key = "%016x.%s.%s" % (digest % (1 << 64), dtype, "x".join(map(str, tensor.shape)))
+        shape = "x".join(map(str, tensor.shape))
+        key = "%s.%s.%s" % (digest_text(digest), dtype, shape)
         if key in self._places:
             return self._places[key]
         size = tensor.numel() * tensor.element_size()

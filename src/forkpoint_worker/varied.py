@@ -7,7 +7,7 @@ from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 import torch
 
 from ._compat import has_plain_memory
-from .digest import combine, dtype_name
+from .digest import combine, digest_text, dtype_name
 from .guard import Guard
 from .hasher import Hasher, Raw, final
 from .judge import OUT, Counts, Figures, Judge, Places, distance, largest, matching
@@ -205,7 +205,7 @@ class Trial:
         raw = [hasher.submit(tensor) for tensor in parts]
         hasher.fetch()
         found = [final(r, dtype_name(t.dtype), t.shape) for r, t in zip(raw, parts)]
-        return _spelled(combine(found))
+        return digest_text(combine(found))
 
     def _calls(self) -> dict[str, Any]:
         """How many calls came out in which way, and those that break the property, by place."""
@@ -255,12 +255,8 @@ class Digests(Listener):
         """Rows [path, op or "", [digest, ...]], as plain data."""
         with self._guard:
             self._hasher.fetch()
-        return [[path, op, [_spelled(final(*one)) for one in many]]
+        return [[path, op, [digest_text(final(*one)) for one in many]]
                 for path, op, many in self._found]  # fmt: skip
-
-
-def _spelled(digest: int) -> str:
-    return "%016x" % (digest & ((1 << 64) - 1))
 
 
 def _nobody(_path: str, _result: object) -> None:

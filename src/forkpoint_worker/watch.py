@@ -16,7 +16,7 @@ import torch
 
 from . import schema
 from ._compat import is_compiling
-from .digest import of_text
+from .digest import digest_text, of_text
 from .values import Flat, positional
 from .writer import Event
 
@@ -264,4 +264,4 @@ def _cut(text: str) -> str:
     """The text, or its start and a digest of the whole."""
     if len(text) <= _SHOWN:
         return text
-    return "%s... (%016x)" % (text[:_SHOWN], of_text(text) & (1 << 64) - 1)
+    return "%s... (%s)" % (text[:_SHOWN], digest_text(of_text(text)))

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forkpoint.artifacts.indexes import Index, compare_indexes, read_index
+from forkpoint.artifacts.index_files import read_index
+from forkpoint.artifacts.indexes import Index, compare_indexes
 from forkpoint.errors import ForkpointError
 
 DIM, BITS = 8, 4
@@ -21,6 +22,19 @@ def inverted(codes: np.ndarray, doclens: np.ndarray, lists: int) -> tuple[np.nda
     documents = np.repeat(np.arange(len(doclens)), doclens)
     found = [np.unique(documents[codes == code]) for code in range(lists)]
     return np.concatenate(found), np.array([len(one) for one in found])
+
+
+def renumbered(index: Index, order: list[int]) -> Index:
+    """The same index with its centroids in another order, and its lists backwards."""
+    place = np.argsort(order)
+    parts = np.split(index.ivf, np.cumsum(index.ivf_lengths)[:-1])
+    return replace(
+        index,
+        centroids=index.centroids[order],
+        codes=place[index.codes].astype(np.int32),
+        ivf=np.concatenate([parts[old][::-1] for old in order]),
+        ivf_lengths=index.ivf_lengths[order],
+    )
 
 
 @st.composite
@@ -58,16 +72,7 @@ def test_an_index_is_identical_to_itself(index: Index) -> None:
 def test_renumbered_centroids_and_shuffled_lists_are_no_difference(index: Index, random) -> None:
     order = list(range(len(index.centroids)))
     random.shuffle(order)
-    place = np.argsort(order)
-    parts = np.split(index.ivf, np.cumsum(index.ivf_lengths)[:-1])
-    other = replace(
-        index,
-        centroids=index.centroids[order],
-        codes=place[index.codes].astype(np.int32),
-        ivf=np.concatenate([parts[old][::-1] for old in order]),
-        ivf_lengths=index.ivf_lengths[order],
-    )
-    found = compare_indexes(index, other)
+    found = compare_indexes(index, renumbered(index, order))
     assert found.identical
     assert found.permuted == (order != sorted(order))
 

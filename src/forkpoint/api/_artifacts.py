@@ -105,7 +105,7 @@ class Collector:
         if self.judged is None:
             return
         require_measures()
-        if not self.judged.is_relative_to(self.path):
+        if not self._writes(self.judged):
             read_relevance(self.judged)
 
     def relevance(self, name: str) -> Relevance | None:
@@ -115,9 +115,14 @@ class Collector:
         """
         if self.judged is None:
             return None
-        if not self.judged.is_relative_to(self.path):
-            return read_relevance(self.judged)
-        return read_relevance(self.folder / name / self.judged.relative_to(self.path.parent))
+        if self._writes(self.judged):
+            kept = self.folder / name / self.judged.relative_to(self.path.parent)
+            return read_relevance(kept)
+        return read_relevance(self.judged)
+
+    def _writes(self, file: Path) -> bool:
+        """Whether a file is one of those that the runs write."""
+        return file.is_relative_to(self.path)
 
     def take(self, name: str, *, keep: bool) -> None:
         """Keep or remove what the run in environment ``name`` wrote."""

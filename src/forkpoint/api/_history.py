@@ -181,9 +181,10 @@ def _recorded(
         return ()
     assert bench.root is not None
     cpu = first_choice(bench.root, over.torch_backend) == CPU
+    python = series(over.python)
     counting = []
     for found in recorded(subject):
-        obstacle = found.obstacle(python=series(over.python), cpu_builds=cpu)
+        obstacle = found.obstacle(python=python, cpu_builds=cpu)
         if obstacle is None:
             counting.append(found)
             continue

@@ -105,8 +105,7 @@ class Why:
                 one.close()
 
     def _place(self, environment: Environment, axis: Axis) -> Place:
-        installed = Installed(environment.lock, environment.release)
-        return self.results.place(installed, at_run_time(axis))
+        return self.results.place(Installed.of(environment), at_run_time(axis))
 
 
 def _told(failures: tuple[ForkpointError, ...]) -> str | None:

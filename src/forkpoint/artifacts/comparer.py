@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from forkpoint.artifacts.unpacking import Contents
 
 GROUP = "forkpoint.artifacts"
+Side = Literal["baseline", "candidate"]
 HEAD = 4096
 """Bytes of a file that a comparer sees before it says whether the format is its own."""
 
@@ -64,7 +65,7 @@ class Found:
     elements: int | None = None
     changed_fraction: float | None = None
     where: tuple[str, ...] = ()
-    side: Literal["baseline", "candidate"] | None = None
+    side: Side | None = None
     ranking: RankingMetrics | None = None
 
 

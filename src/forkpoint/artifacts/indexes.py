@@ -1,23 +1,20 @@
 """Late-interaction indexes (PLAID) compared by what they mean, not by how they are laid out.
 
 Ties are sorted in any order, inverted lists are sets, and centroids may be numbered otherwise:
-none of that is a difference. Nothing here reads pickles: `read_index` takes arrays in ``.npy``,
-as fast-plaid and PyLate write them; colbert-ai's ``.pt`` files are turned into arrays first.
+none of that is a difference. `index_files` reads them.
 What there is for each embedding is looked at in blocks, so that memory stays bounded.
 """
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
-from pathlib import Path
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from forkpoint.compare import bits
 from forkpoint.errors import ForkpointError
 
 Array = NDArray[np.generic]
@@ -26,8 +23,7 @@ Integers = NDArray[np.int64]
 _BLOCK = 1 << 16
 _BYTES = 1 << 25
 _OPEN = 4
-_MAX_JSON = 1 << 28
-_HINT = "Is the folder a whole PLAID index in .npy files? Write it again."
+HINT = "Is the folder a whole PLAID index in .npy files? Write it again."
 
 
 class Rows:
@@ -38,8 +34,8 @@ class Rows:
 
     def __init__(self, chunks: Sequence[Callable[[], Array]]) -> None:
         heads = [_facts(open_chunk()) for open_chunk in chunks]
-        _require(heads, "it has no chunks")
-        _require(len({head[1:] for head in heads}) == 1, "its chunks are not of one kind")
+        require(heads, "it has no chunks")
+        require(len({head[1:] for head in heads}) == 1, "its chunks are not of one kind")
         self._ends = np.cumsum([head[0] for head in heads])
         self._chunk = lru_cache(_OPEN)(lambda number: chunks[number]())
         self.shape = (int(self._ends[-1]), *heads[0][1])
@@ -61,7 +57,7 @@ class Rows:
 
 
 def _facts(chunk: Array) -> tuple[int, tuple[int, ...], str]:
-    _require(chunk.ndim > 0, "an array has no rows")
+    require(chunk.ndim > 0, "an array has no rows")
     return len(chunk), chunk.shape[1:], chunk.dtype.str
 
 
@@ -91,22 +87,22 @@ class Index:
     def __post_init__(self) -> None:
         """Check sizes and ranges: an index comes from a foreign program."""
         size = len(self.codes)
-        _require(self.centroids.ndim == 2, "the centroids are no matrix")
-        _require(self.residuals.ndim == 2, "the residuals are no matrix")
-        _require(self.residuals.dtype == np.uint8, "the residuals are no bytes")
-        _require(len(self.residuals) == size, "codes and residuals are not of one length")
-        _require((self.doclens >= 0).all(), "a document has a negative length")
-        _require(self.doclens.sum() == size, "the document lengths do not add up to the codes")
-        _require(len(self.ivf_lengths) == len(self.centroids), "not one list for each centroid")
-        _require((self.ivf_lengths >= 0).all(), "a list has a negative length")
-        _require(self.ivf_lengths.sum() <= len(self.ivf), "the lists are longer than the ivf")
-        _require(_within(self.codes, len(self.centroids)), "a code names no centroid")
-        _require(_within(self.ivf, len(self.doclens)), "a list names no document")
+        require(self.centroids.ndim == 2, "the centroids are no matrix")
+        require(self.residuals.ndim == 2, "the residuals are no matrix")
+        require(self.residuals.dtype == np.uint8, "the residuals are no bytes")
+        require(len(self.residuals) == size, "codes and residuals are not of one length")
+        require((self.doclens >= 0).all(), "a document has a negative length")
+        require(self.doclens.sum() == size, "the document lengths do not add up to the codes")
+        require(len(self.ivf_lengths) == len(self.centroids), "not one list for each centroid")
+        require((self.ivf_lengths >= 0).all(), "a list has a negative length")
+        require(self.ivf_lengths.sum() <= len(self.ivf), "the lists are longer than the ivf")
+        require(_within(self.codes, len(self.centroids)), "a code names no centroid")
+        require(_within(self.ivf, len(self.doclens)), "a list names no document")
         names = self.documents
         if names is not None:
-            _require(len(names) == len(self.doclens), "not one id for each document")
-            _require(len(set(names)) == len(names), "two documents have one id")
-        _require(self._bits_fit, "the residuals do not fit centroids and buckets")
+            require(len(names) == len(self.doclens), "not one id for each document")
+            require(len(set(names)) == len(names), "two documents have one id")
+        require(self._bits_fit, "the residuals do not fit centroids and buckets")
 
     @property
     def bits(self) -> int:
@@ -184,7 +180,7 @@ def compare_indexes(baseline: Index, candidate: Index) -> IndexDifference:
 
     Raises `ForkpointError` where dimension or bits are not the same.
     """
-    _require(
+    require(
         baseline.residuals.shape[1] == candidate.residuals.shape[1]
         and baseline.centroids.shape[1] == candidate.centroids.shape[1],
         "the two have other dimensions or bits",
@@ -204,63 +200,6 @@ def compare_indexes(baseline: Index, candidate: Index) -> IndexDifference:
         only_candidate=only_candidate,
         **_embeddings(baseline, candidate, renumbered, pairs[alike]),
     )
-
-
-def read_index(folder: Path, *, documents: Sequence[str] | None = None) -> Index:
-    """Read an index in ``.npy`` files: fast-plaid's and PyLate's own, or one that was unpacked.
-
-    ``documents`` are ids by position; PyLate keeps them in a database that holds pickles, which
-    is not opened. Raises `ForkpointError` for files that are missing or do not fit together.
-    """
-    numbers = chunk_numbers([path.name for path in folder.glob("*.codes.npy")])
-    _require(bool(numbers), f"{folder} has no N.codes.npy")
-
-    def rows(what: str) -> Rows:
-        return Rows([partial(read_array, folder / f"{number}.{what}.npy") for number in numbers])
-
-    return Index(
-        centroids=read_array(folder / "centroids.npy"),
-        codes=rows("codes"),
-        residuals=rows("residuals"),
-        cutoffs=read_array(folder / "bucket_cutoffs.npy"),
-        weights=read_array(folder / "bucket_weights.npy"),
-        avg_residual=read_array(folder / "avg_residual.npy"),
-        doclens=read_doclens([folder / f"doclens.{number}.json" for number in numbers]),
-        ivf=read_array(folder / "ivf.npy"),
-        ivf_lengths=read_array(folder / "ivf_lengths.npy").astype(np.int64),
-        documents=None if documents is None else tuple(documents),
-    )
-
-
-def chunk_numbers(names: Sequence[str]) -> list[str]:
-    """The numbers of chunks, in order, out of names like ``12.codes.npy``."""
-    found = (name.split(".")[0] for name in names)
-    return sorted((number for number in found if number.isdecimal()), key=int)
-
-
-def read_doclens(paths: Sequence[Path]) -> Integers:
-    """The lengths of all documents, from the ``doclens.N.json`` of each chunk."""
-    return np.concatenate([_doclens(path) for path in paths])
-
-
-def read_array(path: Path) -> Array:
-    """The array in a ``.npy`` file, mapped; raises `ForkpointError` for any other file."""
-    try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, zipfile.BadZipFile) as error:
-        raise ForkpointError(f"{path} cannot be read: {error}.", hint=_HINT) from error
-    if not isinstance(found, np.ndarray):
-        found.close()
-        raise ForkpointError(f"{path} cannot be read: it is an archive.", hint=_HINT)
-    return found
-
-
-def _doclens(path: Path) -> Integers:
-    try:
-        _require(path.stat().st_size < _MAX_JSON, f"{path} is too large")
-        return np.array(json.loads(path.read_text()), dtype=np.int64).reshape(-1)
-    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise ForkpointError(f"{path} is no list of lengths: {error}.", hint=_HINT) from error
 
 
 def _paired(one: Index, two: Index) -> tuple[Integers, tuple[str, ...], tuple[str, ...]]:
@@ -310,7 +249,7 @@ def _unequal(one: Array, two: Array) -> tuple[int, int]:
 
 def _bits(array: Array) -> Array:
     """Floats as their bits: -0 is not 0, and a NaN is itself."""
-    return np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}").reshape(array.shape)
+    return bits(np.ascontiguousarray(array)).reshape(array.shape)
 
 
 def _rows(one: Index, two: Index, pairs: Integers) -> Integers:
@@ -380,6 +319,7 @@ def _within(values: Array | Rows, limit: int) -> bool:
     return all(bool(block.min() >= 0 and block.max() < limit) for block in blocks)
 
 
-def _require(holds: object, problem: str) -> None:
+def require(holds: object, problem: str) -> None:
+    """Raise `ForkpointError` with the problem unless it holds."""
     if not holds:
-        raise ForkpointError(f"This is no index that can be compared: {problem}.", hint=_HINT)
+        raise ForkpointError(f"This is no index that can be compared: {problem}.", hint=HINT)

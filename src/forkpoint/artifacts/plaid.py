@@ -18,16 +18,8 @@ import numpy as np
 from forkpoint.artifacts.arrays import MAX_WHERE, Stored, measured, share
 from forkpoint.artifacts.comparer import Context, File, Found, Refused
 from forkpoint.artifacts.documents import MAX_DOCUMENT, Changes, parse
-from forkpoint.artifacts.indexes import (
-    Array,
-    Index,
-    IndexDifference,
-    Rows,
-    chunk_numbers,
-    compare_indexes,
-    read_array,
-    read_doclens,
-)
+from forkpoint.artifacts.index_files import FILES, assemble, chunk_numbers, read_array
+from forkpoint.artifacts.indexes import Array, Index, IndexDifference, compare_indexes
 from forkpoint.artifacts.torch import contents_of
 from forkpoint.artifacts.walk import same_bytes
 from forkpoint.compare import compare_arrays, limits_for
@@ -39,10 +31,7 @@ MAX_MEMORY = 4 << 30
 """Bytes that comparing two indexes may take; it takes far less, if they are what they claim."""
 
 _WHOLE = {
-    "plaid": frozenset(
-        {"centroids.npy", "bucket_cutoffs.npy", "bucket_weights.npy", "avg_residual.npy"}
-        | {"ivf.npy", "ivf_lengths.npy", "0.codes.npy", "0.residuals.npy", "doclens.0.json"}
-    ),
+    "plaid": frozenset({*FILES.values(), "0.codes.npy", "0.residuals.npy", "doclens.0.json"}),
     "colbert": frozenset(
         {"centroids.pt", "buckets.pt", "avg_residual.pt", "ivf.pid.pt"}
         | {"0.codes.pt", "0.residuals.pt", "doclens.0.json"}
@@ -126,14 +115,7 @@ def compare_index_folders(
 
 
 _PARTS: dict[str, dict[str, tuple[str, str]]] = {
-    "plaid": {
-        "centroids": ("centroids.npy", ""),
-        "cutoffs": ("bucket_cutoffs.npy", ""),
-        "weights": ("bucket_weights.npy", ""),
-        "avg_residual": ("avg_residual.npy", ""),
-        "ivf": ("ivf.npy", ""),
-        "ivf_lengths": ("ivf_lengths.npy", ""),
-    },
+    "plaid": {name: (file, "") for name, file in FILES.items()},
     "colbert": {
         "centroids": ("centroids.pt", ""),
         "cutoffs": ("buckets.pt", "[0]"),
@@ -150,18 +132,11 @@ def _read(side: IndexFolder, context: Context) -> Index:
     """The index in these files, and in no others that may lie beside them."""
     suffix = ".npy" if side.kind == "plaid" else ".pt"
     load = partial(_load, side, context)
-
-    def rows(what: str) -> Rows:
-        return Rows([partial(load, f"{number}.{what}{suffix}") for number in numbers])
-
-    numbers = chunk_numbers([name for name in side.files if name.endswith(f".codes{suffix}")])
-    parts: dict[str, Any] = {name: load(*place) for name, place in _PARTS[side.kind].items()}
-    parts["ivf_lengths"] = parts["ivf_lengths"].astype(np.int64)
-    return Index(
-        codes=rows("codes"),
-        residuals=rows("residuals"),
-        doclens=read_doclens([_file(side, f"doclens.{number}.json").path for number in numbers]),
-        **parts,
+    return assemble(
+        chunk_numbers([name for name in side.files if name.endswith(f".codes{suffix}")]),
+        part=lambda name: load(*_PARTS[side.kind][name]),
+        chunk=lambda name: load(name + suffix),
+        doclens=lambda name: _file(side, name).path,
     )
 
 
@@ -219,7 +194,12 @@ def _stages(one: Index, two: Index, context: Context) -> Iterator[Found]:
         text = "the same rows, numbered otherwise; codes and lists were renumbered"
         yield Found(part="centroids", verdict=Verdict.IDENTICAL, summary=text)
     else:
-        yield _floats("centroids", one.centroids, two.centroids, context)
+        centroids = _floats("centroids", one.centroids, two.centroids, context)
+        changed, rows = found.centroids
+        if changed and centroids.metrics is not None:
+            text = f"{changed:,} of {rows:,} rows; {centroids.summary}"
+            centroids = replace(centroids, summary=text)
+        yield centroids
     yield _floats("bucket_cutoffs", one.cutoffs, two.cutoffs, context)
     yield _floats("bucket_weights", one.weights, two.weights, context)
     yield _floats("avg_residual", one.avg_residual, two.avg_residual, context)
@@ -237,12 +217,8 @@ def _floats(part: str, one: Array, two: Array, context: Context) -> Found:
         text = f"{one.dtype}{list(one.shape)} and {two.dtype}{list(two.shape)}"
         return Found(part=part, verdict=Verdict.DIVERGENT, summary=f"{text}: nothing to pair up")
     limits = limits_for(context.tolerance, part, one.dtype.name)
-    found = measured(part, f"{one.dtype}{list(one.shape)}", compare_arrays(one, two, limits=limits))
-    if one.ndim < 2 or found.verdict is Verdict.IDENTICAL:
-        return found
-    bits = [np.ascontiguousarray(x).view(f"u{x.dtype.itemsize}") for x in (one, two)]
-    rows = int((bits[0] != bits[1]).any(axis=1).sum())
-    return replace(found, summary=f"{rows:,} of {len(one):,} rows; {found.summary}")
+    metrics = compare_arrays(one, two, limits=limits)
+    return measured(part, f"{one.dtype}{list(one.shape)}", metrics)
 
 
 def _counted(part: str, words: str, changed: int, total: int) -> Found:

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from packaging.version import Version
 
 from forkpoint.artifacts.arrays import MAX_WHERE, Array, measured, share
-from forkpoint.artifacts.comparer import Context, File, Found, Refused
-from forkpoint.compare import compare_stream, limits_for
+from forkpoint.artifacts.comparer import Context, File, Found, Refused, Side
+from forkpoint.compare import bits, compare_stream, limits_for
 from forkpoint.model import Verdict
 from forkpoint_worker.limits import memory_limit
 
@@ -143,12 +143,12 @@ def _column(name: str, one: _Table, two: _Table, context: Context) -> Iterator[F
     types = one.types.get(name), two.types.get(name)
     there = [kind for kind in types if kind is not None]
     if len(there) == 1:
-        side = "baseline" if types[0] is not None else "candidate"
+        side: Side = "baseline" if types[0] is not None else "candidate"
         yield Found(
             part=name,
             verdict=Verdict.DIVERGENT,
             summary=f"{there[0]} only in the {side}",
-            side="baseline" if types[0] is not None else "candidate",
+            side=side,
         )
     elif one.rows != two.rows or not there[0].equals(there[1]):
         kinds = f"{types[0]}[{one.rows}] and {types[1]}[{two.rows}]"
@@ -206,7 +206,7 @@ class _Leaf:
             b, c = _numbers(one, two)
             self.dtype = b.dtype
             self.numbers += b.size
-            self.changed += int((_bits(b) != _bits(c)).sum())
+            self.changed += int((bits(b) != bits(c)).sum())
         else:
             unlike |= _unlike(one, two)
         at = np.flatnonzero(unlike)
@@ -301,10 +301,6 @@ def _numbers(one: Any, two: Any) -> tuple[Array, Array]:
         both = _pyarrow("pyarrow.compute").and_(one.is_valid(), two.is_valid())
         one, two = one.filter(both), two.filter(both)
     return one.to_numpy(zero_copy_only=True), two.to_numpy(zero_copy_only=True)
-
-
-def _bits(x: Array) -> Array:
-    return x.view(f"u{x.itemsize}")
 
 
 def _unlike_nulls(one: Any, two: Any) -> Bools:

@@ -7,9 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Literal, TypeGuard
+from typing import TypeGuard
 
-from forkpoint.artifacts.comparer import Comparer, Context, File, Found, Refused, registered
+from forkpoint.artifacts.comparer import (
+    Comparer,
+    Context,
+    File,
+    Found,
+    Refused,
+    Side,
+    registered,
+)
 from forkpoint.artifacts.csv import Csv
 from forkpoint.artifacts.documents import Json, JsonLines
 from forkpoint.artifacts.npy import Npy, Npz
@@ -50,7 +58,6 @@ OWN: tuple[Comparer, ...] = (
 BATCH = 2 << 30
 """Bytes of files of ``torch.save`` that are unpacked at a time: they take as much disk again."""
 
-Side = Literal["baseline", "candidate"]
 Entries = Mapping[str, File | Bad]
 
 
@@ -115,7 +122,7 @@ class _Comparison:
         for batch in _batches(unlike):
             with self._contents([file.path for pair in batch for file in pair]) as context:
                 for pair in batch:
-                    yield pair, _compare(*pair, context)
+                    yield pair, _by_content(_recognise(pair[0]), *pair, context)
 
     def _index(self, folder: str, one: IndexFolder, two: IndexFolder) -> list[Artifact]:
         try:
@@ -206,11 +213,18 @@ def _compare(one: File, two: File, context: Context) -> list[Artifact]:
                 summary="the two files are of different formats",
             )
         ]
+    # equal rankings have a quality, too
+    judged = context.relevance and comparer.kind == RankingFile.kind
     try:
-        # equal rankings have a quality, too
-        judged = context.relevance and comparer.kind == RankingFile.kind
         if not judged and same_bytes(one, two):
             return [_identical(one, comparer.kind)]
+    except OSError as error:
+        return [_failed(one.name, comparer.kind, error)]
+    return _by_content(comparer, one, two, context)
+
+
+def _by_content(comparer: Comparer, one: File, two: File, context: Context) -> list[Artifact]:
+    try:
         return _summed_up(one.name, comparer.kind, list(comparer.compare(one, two, context)))
     except (Refused, OSError, MemoryError) as error:
         return [_failed(one.name, comparer.kind, error)]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from forkpoint.environments import Environment, parse_spec
 from forkpoint.errors import UsageError
@@ -61,10 +60,9 @@ def at_run_time(axis: Axis) -> dict[str, str]:
 def applied(environment: Environment, axis: Axis) -> Environment:
     """The environment with the settings and variables of an axis value."""
     acting = at_run_time(axis).items()
-    return replace(
-        environment,
-        settings={**environment.settings, **{k: v for k, v in acting if not k.isupper()}},
-        variables={**environment.variables, **{k: v for k, v in acting if k.isupper()}},
+    return environment.altered(
+        variables={k: v for k, v in acting if k.isupper()},
+        settings={k: v for k, v in acting if not k.isupper()},
     )
 
 

@@ -77,7 +77,7 @@ class Ready:
     @property
     def installed(self) -> Installed:
         """What is in it."""
-        return Installed(self.environment.lock, self.environment.release)
+        return Installed.of(self.environment)
 
     def close(self) -> None:
         """Stop using it."""

@@ -22,14 +22,13 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 
 from forkpoint.bisect.model import Answer, Diagnosis, Size
-from forkpoint.environments import write_atomically
-from forkpoint.errors import StorageFull
-from forkpoint.host import FULL
+from forkpoint.environments import Environment, write_atomically
+from forkpoint.errors import FULL, StorageFull
 
 T = TypeVar("T")
 _VARIABLES = re.compile(
@@ -97,6 +96,11 @@ class Installed:
     lock: tuple[str, ...]
     python: str
 
+    @classmethod
+    def of(cls, environment: Environment) -> Self:
+        """What is in a built environment."""
+        return cls(environment.lock, environment.release)
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -112,7 +116,7 @@ class Place:
 
     def answers(self) -> dict[str, Answer]:
         """All answers so far, by item."""
-        return _read(self.folder / f"{self.axis}.json", dict[str, Answer])
+        return read_json(self.folder / f"{self.axis}.json", dict[str, Answer]) or {}
 
     def add(self, answers: Mapping[str, Answer]) -> None:
         """Keep more answers."""
@@ -120,7 +124,7 @@ class Place:
 
     def sizes(self, before: Place) -> dict[str, Size]:
         """How far items moved since another environment."""
-        return _read(self._after(before), dict[str, Size])
+        return read_json(self._after(before), dict[str, Size]) or {}
 
     def add_sizes(self, before: Place, sizes: Mapping[str, Size]) -> None:
         """Keep more sizes."""
@@ -132,11 +136,7 @@ class Place:
 
     def diagnosis(self, before: Place, subject: str) -> Diagnosis | None:
         """Why a subject changed since another environment, where that was asked before."""
-        try:
-            data = self._why(before, subject).read_bytes()
-            return msgspec.json.decode(data, type=Diagnosis)
-        except (FileNotFoundError, msgspec.DecodeError):
-            return None
+        return read_json(self._why(before, subject), Diagnosis)
 
     def add_diagnosis(self, before: Place, subject: str, found: Diagnosis) -> None:
         """Keep why a subject changed."""
@@ -166,7 +166,7 @@ class Results:
 
     def installed(self, key: str) -> Installed | None:
         """What a spec led to last time, or None."""
-        found = _read(self.root / "locks" / f"{key}.json", dict[str, tuple[str, ...]])
+        found = read_json(self.root / "locks" / f"{key}.json", dict[str, tuple[str, ...]]) or {}
         if "lock" not in found or len(found.get("python", ())) != 1:
             return None
         return Installed(found["lock"], found["python"][0])
@@ -177,12 +177,12 @@ class Results:
         _write(self.root / "locks" / f"{key}.json", content)
 
 
-def _read(path: Path, kind: type[dict[str, T]]) -> dict[str, T]:
-    """What a file holds; an absent or damaged one holds nothing, and is measured again."""
+def read_json(path: Path, kind: type[T]) -> T | None:
+    """What a file holds; None where it is absent or damaged: then it is found out again."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (FileNotFoundError, msgspec.DecodeError):
-        return {}
+        return None
 
 
 def _write(path: Path, value: Any) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from forkpoint.bisect.results import read_json
 from forkpoint.environments import (
     EnvironmentCache,
     clean_packages,
@@ -43,7 +44,7 @@ class Room:
     _sizes: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._sizes = _read(self.root / "sizes.json")
+        self._sizes = read_json(self.root / "sizes.json", dict[str, int]) or {}
 
     def reserve(self, package: str, key: str) -> int:
         """The bytes to leave for a build; ``key`` names the environment among the package's.
@@ -152,11 +153,3 @@ class _Gauge(threading.Thread):
 
     def _now(self) -> int:
         return shutil.disk_usage(self._cache.root).free
-
-
-def _read(path: Path) -> dict[str, int]:
-    """What was learned; an absent or damaged file is as good as none."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, int])
-    except (FileNotFoundError, msgspec.DecodeError):
-        return {}

@@ -13,7 +13,7 @@ from forkpoint.bisect.subjects import RowKey
 from forkpoint.environments import Environment
 from forkpoint.errors import ScriptFailed
 from forkpoint.host import Job, Workload, run_job
-from forkpoint.store import EventRow, Recording, TensorRow, ValueRow
+from forkpoint.store import EventRow, Recording, ValueRow
 from forkpoint_worker.schema import KIND_INPUT, KIND_OP, OP, ROLE_IN
 
 _END = "end"
@@ -24,8 +24,6 @@ _OP = "op "
 
 _MOST_STEPS = 24
 """Steps that are looked at op by op: the first one of each module and input shapes."""
-
-_MOST_VIEWS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,23 +160,12 @@ def _inputs(recording: Recording, values: Sequence[ValueRow]) -> str | None:
     for value in values:
         if value.role != ROLE_IN:
             continue
-        base = _hashed(recording, value.tensor)
+        base = recording.hashed(value.tensor)
         if base is None:
             return None
         view = [] if base is value.tensor else [value.tensor.stride]
         parts.append([value.tensor.dtype, value.tensor.shape, base.digest, *view])
     return digest(parts)
-
-
-def _hashed(recording: Recording, tensor: TensorRow) -> TensorRow | None:
-    """The tensor with a digest whose memory this one shares, or itself."""
-    for _ in range(_MOST_VIEWS):  # a damaged index may go round in circles
-        if tensor.digest is not None:
-            return tensor
-        if tensor.base is None:
-            return None
-        tensor = recording.tensor(tensor.base)
-    return None
 
 
 def _again(event: EventRow) -> str:

@@ -11,8 +11,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from forkpoint.errors import ForkpointError
-from forkpoint.host import FULL
+from forkpoint.errors import FULL, ForkpointError
 
 FINE, DIVERGENT, TROUBLE = 0, 1, 2
 """Exit statuses: identical or within tolerance; divergent; an error, or nothing certain."""

@@ -2,6 +2,7 @@
 
 from forkpoint.compare.calls import DifferingCall, OriginKey, differing_calls, equal_steps
 from forkpoint.compare.diff import Context, diff, environment_differences
+from forkpoint.compare.elements import bits
 from forkpoint.compare.metrics import compare_arrays, compare_stream
 from forkpoint.compare.neutral import check_neutral, unrepeatable_steps
 from forkpoint.compare.plan import Pick, Plan, second_pass
@@ -17,6 +18,7 @@ __all__ = [
     "OriginKey",
     "Pick",
     "Plan",
+    "bits",
     "check_neutral",
     "compare_arrays",
     "compare_stream",

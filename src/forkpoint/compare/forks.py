@@ -10,8 +10,6 @@ from forkpoint.model import Fork, Metrics
 from forkpoint.store import Recording, TensorRow, ValueRow
 from forkpoint_worker.schema import BARE, KIND_MODULE, KIND_OP, ROLE_IN
 
-_MAX_VIEWS = 64
-
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -120,21 +118,10 @@ def equal_content(one: Recording, a: TensorRow, two: Recording, b: TensorRow) ->
         return a.digest == b.digest
     if a.digest is not None or b.digest is not None or a.stride != b.stride:
         return None
-    bases = _base(one, a), _base(two, b)
+    bases = one.hashed(a), two.hashed(b)
     if bases[0] is None or bases[1] is None:
         return None
     return bases[0].digest == bases[1].digest
-
-
-def _base(recording: Recording, tensor: TensorRow) -> TensorRow | None:
-    """The hashed tensor that a view shares memory with."""
-    for _ in range(_MAX_VIEWS):  # a damaged index may go round in circles
-        if tensor.digest is not None:
-            return tensor
-        if tensor.base is None:
-            return None
-        tensor = recording.tensor(tensor.base)
-    return None
 
 
 def _inputs(view: View, place: int) -> list[ValueRow]:

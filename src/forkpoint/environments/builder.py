@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -11,7 +10,7 @@ import sysconfig
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -36,12 +35,11 @@ from forkpoint.environments.torch_backend import (
     check_backend,
 )
 from forkpoint.environments.uv import Uv, UvError, index_settings
-from forkpoint.errors import EnvironmentFailed, StorageFull, UsageError
+from forkpoint.errors import FULL, EnvironmentFailed, StorageFull, UsageError
 
 Progress = Callable[[str], None]
 
 _FORMAT = 1
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_ROOM = re.compile(r"os error (28|122)\b|No space left|Disk quota exceeded")
 _NUMPY_2_SINCE = Version("2.3")
 """The first torch release that works with numpy 2."""
@@ -88,13 +86,12 @@ def build(
             if last or _NO_ROOM.search(str(error)):
                 raise _failure(spec, str(error)) from None
         except OSError as error:
-            if error.errno not in _FULL:
+            if error.errno not in FULL:
                 raise
             raise _failure(spec, f"No space left at {error.filename}") from error
         else:
             note = reachability.fallback_note(wanted, backend)
-            environment = _environment(spec, cache, built, note)
-            return replace(environment, release=interpreter.release)
+            return _environment(recipe, cache, built, note)
     raise AssertionError("there is always a backend to try")
 
 
@@ -275,8 +272,9 @@ def _interpreter(spec: EnvironmentSpec, cache: EnvironmentCache) -> Interpreter:
 
 
 def _environment(
-    spec: EnvironmentSpec, cache: EnvironmentCache, built: Built, fallback: str | None
+    recipe: _Recipe, cache: EnvironmentCache, built: Built, fallback: str | None
 ) -> Environment:
+    spec = recipe.spec
     has_torch = any(line.startswith(("torch==", "torch @")) for line in built.lock)
     notes = built.notes if fallback is None or not has_torch else (*built.notes, fallback)
     return Environment(
@@ -285,6 +283,7 @@ def _environment(
         python=cache.python(built),
         key=built.key,
         lock=built.lock,
+        release=recipe.interpreter.release,
         variables=dict(spec.variables),
         settings=dict(spec.settings),
         notes=notes,

@@ -3,7 +3,7 @@
 from forkpoint.host._calls import Call, Replayed, ReplayedOutput, ReplayStatus
 from forkpoint.host._failures import kept
 from forkpoint.host._job import Job, Level, Workload, half_open
-from forkpoint.host._place import FULL, is_recording, publish, require_free, stage, unwritable
+from forkpoint.host._place import is_recording, publish, require_free, stage, unwritable
 from forkpoint.host._replay import replay
 from forkpoint.host._result import JobResult, LastEvent, Status
 from forkpoint.host._run import Watcher, run_job
@@ -11,7 +11,6 @@ from forkpoint.host._script import ScriptRun, run_script
 from forkpoint.host._unpack import Unpacked, UnpackStatus, unpack
 
 __all__ = [
-    "FULL",
     "Call",
     "Job",
     "JobResult",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import tempfile
@@ -10,16 +9,13 @@ from pathlib import Path
 
 import msgspec
 
-from forkpoint.errors import StorageFull, UsageError
+from forkpoint.errors import FULL, StorageFull, UsageError
 from forkpoint_worker.schema import FORMAT
 
 OWN_NAMES = frozenset(
     {"manifest.json", "index.sqlite", "index.sqlite-wal", "index.sqlite-shm", "tensors", "capsules"}
 )
 
-
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""Error numbers of a disk, a quota or a file size limit that has been reached."""
 
 _LEAST = 1 << 20
 

@@ -19,8 +19,7 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from forkpoint.errors import StorageFull, UsageError
-from forkpoint.host import FULL
+from forkpoint.errors import FULL, StorageFull, UsageError
 from forkpoint.report import words
 
 MAX_ROWS = 200

@@ -28,6 +28,7 @@ from forkpoint.store.rows import (
 )
 from forkpoint.store.tensors import Shards
 
+_MAX_VIEWS = 64
 _DAMAGED = "The index is damaged. Record it again."
 _TENSOR = "t.id, t.dtype, t.shape, t.stride, t.device, t.source, t.base, t.digest"
 _VALUES = (
@@ -165,6 +166,16 @@ class Recording:
         for row in self._index.rows(sql, (key,)):
             return self._tensor(row)
         raise self._damage(f"tensor {key} is not there")
+
+    def hashed(self, tensor: TensorRow) -> TensorRow | None:
+        """The tensor itself, or the one with a digest whose memory it is a view of, or None."""
+        for _ in range(_MAX_VIEWS):  # a damaged index may go round in circles
+            if tensor.digest is not None:
+                return tensor
+            if tensor.base is None:
+                return None
+            tensor = self.tensor(tensor.base)
+        return None
 
     def stored(self, key: int) -> bool:
         """Whether the bytes of a tensor were kept."""
