@@ -89,7 +89,6 @@ def test_formats_are_recognised(tmp_path: Path, name: str, one: str, two: str) -
 
 
 def test_quality_needs_judgements_and_counts_by_query() -> None:
-    pytest.importorskip("ir_measures")
     relevance = {"q": {"a": 1}, "r": {"x": 1}, "s": {"c": 1}}
     one = {"q": ranked("ab"), "r": ranked("xy"), "s": ranked("abc")}
     two = {"q": ranked("ba"), "r": ranked("xy"), "s": ranked("cab")}
