@@ -19,6 +19,8 @@ from forkpoint.environments.cache import Built
 
 BLOCK = 4096
 SHM = Path("/dev/shm")
+EXACT = SHM if SHM.is_dir() else None
+"""Where the blocks of a file do not change later: ext4 adds some of its own when it writes back."""
 
 
 def add(cache: EnvironmentCache, key: str, blocks: int, used: int, shared: Path | None) -> None:
@@ -44,7 +46,7 @@ Entries = st.lists(
 def test_the_limit_is_kept_while_anything_can_go(
     entries: list[tuple[int, bool, bool]], limit: int, reserve: int
 ) -> None:
-    with TemporaryDirectory() as folder, EnvironmentCache(Path(folder)) as cache:
+    with TemporaryDirectory(dir=EXACT) as folder, EnvironmentCache(Path(folder)) as cache:
         shared = Path(folder) / "common"
         shared.write_bytes(os.urandom(10 * BLOCK))
         for number, (blocks, shares, held) in enumerate(entries):
@@ -59,7 +61,7 @@ def test_the_limit_is_kept_while_anything_can_go(
         there = {entry.key for entry in cache.entries()}
         free = [str(n) for n, (_, _, held) in enumerate(entries) if not held]
         gone = [key for key in free if key not in there]
-        fits = disk_usage(cache.root) + reserve * BLOCK <= limit * BLOCK
+        fits = used + reserve * BLOCK <= limit * BLOCK
         assert fits or gone == free
         assert gone == free[: len(gone)], "the least recently used go first"
         assert {str(n) for n, (_, _, held) in enumerate(entries) if held} <= there
