@@ -96,27 +96,20 @@ def ulps(b: Array, c: Array) -> Unsigned:
 
     Of pairs that are not finite, some number or other.
     """
-    one, two = bits(b), bits(c)
-    if b.size and (one ^ two).max() >> np.uint8(8 * b.itemsize - 1):
-        found = distance(ordered(b), ordered(c))
-    else:  # no pair has two signs, so the bits themselves lie as far apart
-        found = distance(one, two)
+    found = distance(bits(b), bits(c))
+    if b.dtype != ml_dtypes.float8_e8m0fnu and b.size:
+        _between_signs(found, bits(b), bits(c))
     return np.minimum(found, np.uint64(_LARGEST_ULP)) if found.itemsize == 8 else found
 
 
-def ordered(x: Array) -> Array:
-    """Sign and magnitude of the bits as an integer that grows with the number.
-
-    It is signed and as wide as the element, but for elements without a sign bit.
-    """
-    if x.dtype == ml_dtypes.float8_e8m0fnu:
-        return bits(x)
-    signed = x.view(f"i{x.dtype.itemsize}")
-    width = 8 * x.dtype.itemsize - 1
-    sign = signed >> width  # -1 where the sign bit is set, else 0
-    # complement of the magnitude, plus one: its negative
-    found: Array = (signed ^ (sign & signed.dtype.type((1 << width) - 1))) - sign
-    return found
+def _between_signs(found: Unsigned, b: Unsigned, c: Unsigned) -> None:
+    """Put in the distances of pairs with two signs: through zero, the sum of both magnitudes."""
+    sign = b.dtype.type(1 << (8 * b.itemsize - 1))
+    differ = b ^ c
+    if differ.max() < sign:
+        return
+    at = np.flatnonzero(differ >= sign)
+    found[at] = (b[at] & ~sign) + (c[at] & ~sign)
 
 
 def finite(x: Array) -> Bools:

@@ -54,8 +54,9 @@ from itertools import islice
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from forkpoint.compare.blocks import NEAR, PIECE, Counts, Place, Total, measure
+from forkpoint.compare.blocks import PIECE, Place, Total
 from forkpoint.compare.elements import LARGEST, Array, Unsigned, finite, is_float, ulps
 from forkpoint.model import Metrics, Worst
 
@@ -68,6 +69,7 @@ of its calls, and these are short, so that the data stays in the cache.
 
 _AHEAD = 2
 _DIGIT = 16
+_VALUES = 1 << _DIGIT
 
 T = TypeVar("T")
 Limits = tuple[float, float]
@@ -112,8 +114,8 @@ def compare_stream(
     """
     _require_number(dtype)
     total = Total(ulps=is_float(_part(dtype)))
-    for measured in _while_reading(source, lambda at, b, c: measure(at, b, c, limits)):
-        total.merge(measured)
+    for _ in _while_reading(source, lambda at, b, c: total.add(at, b, c, limits)):
+        pass  # one block after the other, so that they add up in their order
     whole = (*shape, 2) if dtype.kind == "c" else shape
     if total.count != math.prod(whole):
         raise ValueError(f"chunks of {total.count} elements do not make an array of shape {shape}")
@@ -160,43 +162,34 @@ def _blocks(source: Source) -> Iterator[tuple[int, Array, Array]]:
 
 
 def _p99(source: Source, total: Total) -> int:
-    """The distance of rank ceil(0.99 n): from the near counts, or by counting 16-bit digits."""
+    """The distance of rank ceil(0.99 n): from the tail, or by counting 16-bit digits."""
+    known = total.tail.p99(total.finite)
+    if known is not None:
+        return known
     rank = -(-99 * total.finite // 100)
-    if not rank or not total.max_ulp:
-        return 0
-    near = total.near.copy()
-    near[0] += total.finite - total.counted
-    if int(near.sum()) >= rank:
-        return int(np.searchsorted(np.cumsum(near), rank))
     prefix = 0
-    shift = (-(-total.max_ulp.bit_length() // _DIGIT) - 1) * _DIGIT
-    known: Counts | None = None
-    if shift == _DIGIT:  # the upper digits of 32 bits were counted in the first look
-        known = total.far.copy()
-        known[0] = near.sum()
-    while shift >= 0:
-        counts = _digits(source, shift, prefix) if known is None else known
-        digit = int(np.searchsorted(np.cumsum(counts), rank))
-        rank -= int(counts[:digit].sum())
-        prefix = (prefix << _DIGIT) | digit
-        shift, known = shift - _DIGIT, None
+    for digit in reversed(range(-(-total.max_ulp.bit_length() // _DIGIT))):
+        counts = _digits(source, digit * _DIGIT, prefix)
+        value = int(np.searchsorted(np.cumsum(counts), rank))
+        rank -= int(counts[:value].sum())
+        prefix = (prefix << _DIGIT) | value
     return prefix
 
 
-def _digits(source: Source, shift: int, prefix: int) -> Counts:
+def _digits(source: Source, shift: int, prefix: int) -> NDArray[np.int64]:
     """How often each value of one 16-bit digit occurs among distances with this prefix."""
 
-    def count(_at: int, b: Array, c: Array) -> Counts:
+    def count(_at: int, b: Array, c: Array) -> NDArray[np.int64]:
         found: list[Unsigned] = []
         for first in range(0, b.size, PIECE):
             part = slice(first, first + PIECE)
             digits = ulps(b[part], c[part]) >> np.uint8(shift)
             wanted = digits >> np.uint8(_DIGIT) == prefix
             found.append(digits[wanted & finite(b[part]) & finite(c[part])])
-        here = np.concatenate(found).astype(np.int64) & (NEAR - 1)
-        return np.bincount(here, minlength=NEAR)
+        here = np.concatenate(found).astype(np.int64) & (_VALUES - 1)
+        return np.bincount(here, minlength=_VALUES)
 
-    counts = np.zeros(NEAR, dtype=np.int64)
+    counts = np.zeros(_VALUES, dtype=np.int64)
     for one in _while_reading(source, count):
         counts += one
     return counts
