@@ -31,6 +31,20 @@ def test_names_are_never_markup(name: str) -> None:
     assert not re.search(r"(?<!\\)(?:\\\\)*[|<>`*\[\]]", escaped)
 
 
+def test_code_in_a_sentence_is_code_and_nothing_else_is() -> None:
+    assert markdown.prose("Only `native_layer_norm` (fp32) differs.") == (
+        "Only `native_layer_norm` (fp32) differs."
+    )
+    assert markdown.prose("a_b `@x` `*") == r"a\_b \`@<!-- -->x\` \`\*"
+
+
+@given(st.text(), st.text())
+def test_text_around_code_is_never_markup(before: str, after: str) -> None:
+    written = markdown.prose(f"{before}`op`{after}").replace("<!-- -->", "")
+    outside = re.sub(r"(?<!\\)`\w(?:[\w.=:, -]*\w)?`", "", written)
+    assert not re.search(r"(?<!\\)(?:\\\\)*[|<>`*\[\]]", outside)
+
+
 def test_nobody_is_notified_and_nothing_is_linked() -> None:
     escaped = markdown.escape("@someone #12 https://example.org www.example.org")
     assert "@<!-- -->someone" in escaped

@@ -3,6 +3,7 @@
 from forkpoint.compare.calls import DifferingCall, OriginKey, differing_calls, equal_steps
 from forkpoint.compare.diff import Context, diff, environment_differences
 from forkpoint.compare.elements import bits
+from forkpoint.compare.forks import largest
 from forkpoint.compare.metrics import compare_arrays, compare_stream
 from forkpoint.compare.neutral import check_neutral, unrepeatable_steps
 from forkpoint.compare.plan import Pick, Plan, second_pass
@@ -26,6 +27,7 @@ __all__ = [
     "differing_calls",
     "environment_differences",
     "equal_steps",
+    "largest",
     "limits_for",
     "parse_tolerance",
     "second_pass",

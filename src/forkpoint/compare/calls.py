@@ -92,7 +92,7 @@ def _call(pairing: Pairing, measurer: Measurer, places: tuple[int, int]) -> Diff
         shapes=tuple(tensor.shape for tensor in inputs),
         dtypes=tuple(dict.fromkeys(tensor.dtype for tensor in inputs)),
         bytes=sum(tensor.nbytes or 0 for tensor in outputs),
-        metrics=largest(measurer.outputs(*places)),
+        metrics=largest(output.metrics for output in measurer.outputs(*places)),
     )
 
 

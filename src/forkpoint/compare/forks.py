@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from forkpoint.compare.measure import Measured, Measurer
+from forkpoint.compare.measure import Measurer
 from forkpoint.compare.pairing import Pairing, StepEvents, View
 from forkpoint.model import Fork, Metrics
 from forkpoint.store import Recording, TensorRow, ValueRow
@@ -80,7 +81,7 @@ class ForkFinder:
             after=self._last_identical(events, places[0], root),
             shapes=tuple(output.baseline.tensor.shape for output in outputs),
             dtypes=tuple(output.baseline.tensor.dtype for output in outputs),
-            metrics=largest(outputs),
+            metrics=largest(output.metrics for output in outputs),
         )
 
     def _last_identical(self, events: StepEvents, place: int, root: str) -> str | None:
@@ -129,7 +130,11 @@ def _inputs(view: View, place: int) -> list[ValueRow]:
     return [value for value in values if value.role == ROLE_IN]
 
 
-def largest(outputs: tuple[Measured, ...]) -> Metrics | None:
-    """The metrics of the output that differs most, or None where none was measured."""
-    measured = [output.metrics for output in outputs if output.metrics]
-    return max(measured, key=lambda m: (m.nonfinite_mismatches > 0, m.max_abs), default=None)
+def largest(measured: Iterable[Metrics | None]) -> Metrics | None:
+    """The metrics that say most, or None where nothing was measured.
+
+    A NaN or an infinity on one side weighs more than any difference; how many there are does not
+    count, as it would favour larger tensors.
+    """
+    known = [metrics for metrics in measured if metrics is not None]
+    return max(known, key=lambda m: (m.nonfinite_mismatches > 0, m.max_abs), default=None)

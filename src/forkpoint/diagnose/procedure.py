@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from forkpoint.compare import DIFFERING, DifferingCall, OriginKey, differing_calls
+from forkpoint.compare import DIFFERING, DifferingCall, OriginKey, differing_calls, largest
 from forkpoint.diagnose.bench import Case
 from forkpoint.diagnose.experiments import (
     Findings,
@@ -22,7 +22,7 @@ from forkpoint.diagnose.isolation import Isolated, isolate
 from forkpoint.diagnose.lockstep import Lockstep, lockstep
 from forkpoint.diagnose.words import explain
 from forkpoint.errors import ForkpointError
-from forkpoint.model import Comparison, Experiment, Metrics, Origin, Outcome
+from forkpoint.model import Comparison, Experiment, Origin, Outcome
 from forkpoint.store import Recording
 
 EXPERIMENTS: Mapping[str, Callable[[Case], Findings]] = {
@@ -151,16 +151,12 @@ def _origin(calls: Sequence[DifferingCall], alone: Isolated, folder: Path) -> Or
         modules=tuple(dict.fromkeys(call.module for call in calls)),
         shapes=tuple(dict.fromkeys(call.shapes[0] for call in calls if call.shapes)),
         steps=tuple(sorted({call.step for call in calls})),
-        metrics=_largest([call.metrics for call in calls if call.metrics]),
+        metrics=largest(call.metrics for call in calls),
         dtypes=first.dtypes,
         calls=len(calls),
         confirmed=alone.confirmed,
         capsule=None if place is None else place.as_posix(),
     )
-
-
-def _largest(measured: Sequence[Metrics]) -> Metrics | None:
-    return max(measured, key=lambda m: (m.nonfinite_mismatches, m.max_abs), default=None)
 
 
 def _propagated(seen: Sequence[DifferingCall], found: Lockstep) -> int:

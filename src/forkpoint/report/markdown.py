@@ -24,13 +24,14 @@ MAX_TEXT = 3000
 _ACTIVE = re.compile(r"([\\`*_{}\[\]<>#!|~&$])")
 # these act on the rendered text: people are notified, issues and pages are linked
 _LINKING = re.compile(r"(@|#|://|www\.)")
+_CODE = re.compile(r"`(\w(?:[\w.=:, -]*\w)?)`")  # nothing that could end the span, notify or link
 
 
 def to_markdown(comparison: Comparison) -> str:
     """Headline, findings and tables; whole sections are left out where they are empty."""
     parts = [
-        f"### forkpoint: {escape(headline(comparison))}",
-        "\n".join(f"- {escape(sentence)}" for sentence in sentences(comparison)),
+        f"### forkpoint: {prose(headline(comparison))}",
+        "\n".join(f"- {prose(sentence)}" for sentence in sentences(comparison)),
         _path(comparison),
         *_diagnosis(comparison),
         *_tables(comparison),
@@ -160,6 +161,12 @@ def _row(cells: Iterable[str], *, literal: bool = True) -> str:
 def escape(text: str) -> str:
     """Backslashes before whatever Markdown acts on; mentions and bare URLs stay plain text."""
     return _LINKING.sub(r"\1<!-- -->", _ACTIVE.sub(r"\\\1", words.plain(text)))
+
+
+def prose(text: str) -> str:
+    """A sentence of forkpoint's own: what it put between backticks stays code."""
+    parts = _CODE.split(text)  # plain text and the content of code by turns
+    return "".join(f"`{part}`" if at % 2 else escape(part) for at, part in enumerate(parts))
 
 
 def _code_block(text: str) -> str:

@@ -85,15 +85,21 @@ def short(origin: Origin) -> str:
 
 
 def evidence(case: Case, told: Sequence[str], *, nothing: str) -> str:
-    """What was told of each origin, and how many were not looked at."""
-    left = len(case.comparison.origins) - len(told)
+    """What was told of each origin, and how many were not looked at, and why."""
     if not told:
         return nothing
-    if not left:
-        return "; ".join(told)
-    them = "origin was" if left == 1 else "origins were"
-    why = "shown inside the script only, or beyond the first few"
-    return "; ".join((*told, f"{left} more {them} not tried: {why}"))
+    left = len(case.comparison.origins) - len(told)
+    alone = sum(1 for _ in _pairs(case))
+    beyond = min(left, max(0, alone - MOST_ORIGINS))
+    counts = (
+        (left - beyond, "shown inside the script only"),
+        (beyond, f"{MOST_ORIGINS} are looked at, at most"),
+    )
+    return "; ".join((*told, *(_left(count, why) for count, why in counts if count)))
+
+
+def _left(count: int, why: str) -> str:
+    return f"{count} more {'origin was' if count == 1 else 'origins were'} not tried: {why}"
 
 
 def differ(answers: Sides) -> bool | None:
