@@ -1,17 +1,27 @@
 """Digests: 64 bits over a tensor's exact bits, dtype and shape.
 
-Method. The bytes, in logical order, are little-endian 64-bit words x, in rows of 1024. With
-fixed random odd 64-bit weights w and v, all arithmetic modulo 2**64:
+Method. The bytes, in logical order and filled up with zeros, are little-endian 64-bit words x.
+All arithmetic is modulo 2**64. Each word is joined with the bytes that begin 5 bytes later:
 
-    row i:   r = sum_j  w[j] * x[i, j]  +  v[j] * (x[i, j] >> 32)     (arithmetic shift)
-    all:     d = sum_i  mix(r[i] + (i + 1) * GOLDEN)
+    s[k] = x[k] ^ (x[k] >> 40 | x[k + 1] << 24)               (logical shifts; 0 behind the end)
 
-and the digest is BLAKE2b of (d, dtype, shape), cut to 64 bits. A row is a multilinear hash
-(Carter and Wegman 1979; Lemire and Kaser 2014, "Strongly universal string hashing is fast").
-The second term is there because a product with a change in the highest bits of a word keeps
-only the lowest bits of the weight: without it, two sign flips in one row could cancel. `mix` is
-SplitMix64's finalizer (Steele, Lea and Flood 2014) and ties a row to its position. Integer sums
-do not depend on the order of summation, so neither threads nor the device change a digest.
+The words s lie in rows of 1024, the rows in blocks of 128. With fixed random odd weights w, each
+column of a block is summed up, and the sums, in their order, are mixed and added:
+
+    c[b, j] = sum_i  w[i] * s[(128 * b + i) * 1024 + j]
+    d       = sum_bj mix(c[b, j] + (1024 * b + j + 1) * GOLDEN)
+
+Columns that hold no word are left out. The digest is BLAKE2b of (d, dtype, shape), cut to 64 bits.
+A column is a multilinear hash (Carter and Wegman 1979; Lemire and Kaser 2014, "Strongly universal
+string hashing is fast"); `mix` is SplitMix64's finalizer (Steele, Lea and Flood 2014) and ties a
+column to its place. Integer sums do not depend on the order of summation, so neither threads nor
+the device change a digest.
+
+Why words are joined: a product with a change in the highest bits of a word keeps the lowest bits
+of the weight only, and two changes of a sign in one column would cancel. Joined, a change reaches
+a bit so low that 25 bits of the weight count at least, 41 where it is a sign. Nothing is lost by
+that: read from the end, s gives x back. Columns are summed, not rows, as that is what torch does
+fastest: it adds row after row to sums that stay in the first-level cache.
 
 It is meant to tell tensors of two honest runs apart, not to withstand forgery.
 """
@@ -28,19 +38,22 @@ import torch
 
 from . import memory
 
-NAME = "multilinear-1024/1"
 ROW = 1024
+BLOCK = 128
+AHEAD = 5
 GOLDEN = 0x9E3779B97F4A7C15
 MIX_1 = 0xBF58476D1CE4E5B9
 MIX_2 = 0x94D049BB133111EB
 
 _MASK = (1 << 64) - 1
-_BLOCK_ROWS = 128  # 1 MiB: the shifted copy stays in the second-level cache
-_CHUNK_ROWS = 8192  # rows mixed at once: one 64 KiB vector
+_ROW_BYTES = ROW * 8
+_LOW = 8 * AHEAD  # bits of a word before those that are joined with it
+_PIECE = 64  # rows joined at once: 512 KiB, as much as a small second-level cache holds
+_SERIAL = 32  # rows; torch starts threads of its own for more than 32768 elements
+_CHUNK = 128  # blocks that are mixed at once: 1 MiB of sums for 128 MiB of words
 _SPLIT_BYTES = 4 << 20  # tensors from here on are shared among threads
 _MAX_THREADS = 4
-_TINY_WORDS = 24  # up to here Python's integers beat three torch calls
-_FEW_ROWS = 64  # up to here they beat the dozen calls that mix a vector
+_TINY_WORDS = 24  # up to here Python's integers beat two dozen torch calls
 
 
 def signed(value: int) -> int:
@@ -62,10 +75,10 @@ def mix(z: int) -> int:
     return z ^ (z >> 32)
 
 
-def weights() -> tuple[list[int], list[int]]:
-    """The two lists of 1024 odd weights, as unsigned integers."""
+def weights() -> list[int]:
+    """The 128 odd weights, as unsigned integers."""
     stream = _splitmix(0x666F726B706F696E)
-    return [next(stream) | 1 for _ in range(ROW)], [next(stream) | 1 for _ in range(ROW)]
+    return [next(stream) | 1 for _ in range(BLOCK)]
 
 
 def finish(raw: int, dtype: str, shape: Sequence[int]) -> int:
@@ -100,18 +113,20 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 
 class Digester:
-    """Digests of CPU tensors; scratch memory is allocated once (about 1 MiB a thread).
+    """Digests of CPU tensors; scratch memory is allocated once (3 MiB, and 0.5 MiB a thread).
 
     Make it before the script starts: what is allocated here must not be inference tensors.
     """
 
     def __init__(self) -> None:
-        self._w, self._v = weights()
+        self._weights = weights()
         with torch.inference_mode(False):
-            self.w = torch.tensor([signed(n) for n in self._w], device="cpu")
-            self.v = torch.tensor([signed(n) for n in self._v], device="cpu")
-            self._lanes = [_Lane() for _ in range(_MAX_THREADS)]
-            self._base = torch.arange(1, _CHUNK_ROWS + 1, device="cpu") * signed(GOLDEN)
+            self.w = torch.tensor([signed(n) for n in self._weights], device="cpu")
+            self._lanes = [_Lane(self.w) for _ in range(_MAX_THREADS)]
+            self._end = _End()
+            self._sums = _empty(_CHUNK, ROW)
+            self._spare = _empty(_CHUNK * ROW)
+            self._base = torch.arange(1, _CHUNK * ROW + 1, device="cpu") * signed(GOLDEN)
         self._pool: ThreadPoolExecutor | None = None
 
     def digest(self, tensor: torch.Tensor) -> int:
@@ -119,132 +134,167 @@ class Digester:
         return finish(self.raw(tensor), dtype_name(tensor.dtype), tensor.shape)
 
     def raw(self, tensor: torch.Tensor) -> int:
-        """The sum over rows (see the module's text), an unsigned 64-bit integer."""
+        """The sum d over columns (see the module's text), an unsigned 64-bit integer."""
         flat = memory.plain(tensor)
         count = flat.numel() * flat.element_size()
-        words, rest = divmod(count, 8)
-        if words <= _TINY_WORDS:
-            return self._tiny(memory.view_bytes(flat)) if count else 0
+        if count <= 8 * _TINY_WORDS:
+            return self._tiny(bytes(memory.view_bytes(flat)))
         if flat.data_ptr() % 8:
             flat = flat.clone(memory_format=torch.contiguous_format)
-        whole = _as_words(flat, words)
-        tail = _tail(flat, words, rest)
-        return self._rows(whole, tail) & _MASK
+        return self._large(flat.data_ptr(), count) & _MASK
 
-    def _tiny(self, memory_of: memoryview) -> int:
-        data = bytes(memory_of)
-        data += b"\0" * (-len(data) % 8)
-        row = 0
-        for j, (x,) in enumerate(struct.iter_unpack("<q", data)):
-            row += self._w[j] * x + self._v[j] * (x >> 32)
-        return mix((row + GOLDEN) & _MASK)
-
-    def _rows(self, words: torch.Tensor, tail: int | None) -> int:
-        """All rows of a vector of words; ``tail`` is one more word, or None."""
-        full = words.numel() // ROW
+    def _tiny(self, data: bytes) -> int:
+        """The sum over columns of at most one row."""
+        words = struct.unpack("<%dQ" % -(-len(data) // 8), data + bytes(-len(data) % 8))
         total = 0
-        if full:
-            grid = words[: full * ROW].view(full, ROW)
-            for start in range(0, full, _CHUNK_ROWS):
-                total += self._chunk(grid[start : start + _CHUNK_ROWS], start)
-        rest = words[full * ROW :]
-        count = rest.numel()
-        if count or tail is not None:
-            row = 0
-            if count:
-                row = int(torch.dot(rest, self.w[:count]))
-                row += int(torch.dot(rest >> 32, self.v[:count]))
-            if tail is not None:
-                row += self._w[count] * tail + self._v[count] * (tail >> 32)
-            total += mix((row + (full + 1) * GOLDEN) & _MASK)
+        for j, (x, after) in enumerate(zip(words, (*words[1:], 0)), 1):
+            joined = x ^ (x >> _LOW | after << (64 - _LOW) & _MASK)
+            total += mix((self._weights[0] * joined + j * GOLDEN) & _MASK)
+        return total & _MASK
+
+    def _large(self, address: int, count: int) -> int:
+        """The sum over columns of ``count`` bytes in rows."""
+        rows, words = -(-count // _ROW_BYTES), -(-count // 8)
+        inner = (count - AHEAD) // _ROW_BYTES  # rows with enough bytes behind them
+        x, ahead = (_words(address + skip, inner * ROW).view(-1, ROW) for skip in (0, AHEAD))
+        end = self._end.load(address + inner * _ROW_BYTES, count - inner * _ROW_BYTES)
+        total = 0
+        for start in range(0, rows, _CHUNK * BLOCK):
+            stop = min(start + _CHUNK * BLOCK, rows)
+            sums = self._sums[: -(-(stop - start) // BLOCK)]
+            self._add_rows(x[start:stop], ahead[start:stop], sums)
+            for row in range(max(start, inner), stop):
+                self._add_row(end[row - inner], row - start, sums)
+            last = start + (sums.shape[0] - 1) * BLOCK  # a block of one row may lack columns
+            used = (sums.shape[0] - 1) * ROW + min(ROW, words - last * ROW)
+            total += self._mixed(sums.view(-1)[:used], start // BLOCK * ROW)
         return total
 
-    def _chunk(self, grid: torch.Tensor, start: int) -> int:
-        rows = grid.shape[0]
-        threads = min(_MAX_THREADS, torch.get_num_threads(), rows * ROW * 8 // _SPLIT_BYTES + 1)
-        if threads == 1:
-            sums = self._lanes[0].rows(grid, self.w, self.v)
-        else:
-            sums = self._split(grid, threads)
-        if rows <= _FEW_ROWS:
-            numbered = enumerate(sums.tolist(), start + 1)
-            return sum(mix((row + i * GOLDEN) & _MASK) for i, row in numbered)
-        return int(_mixed(sums + self._base[:rows] + signed(start * GOLDEN)).sum())
+    def _add_rows(self, x: torch.Tensor, ahead: torch.Tensor, sums: torch.Tensor) -> None:
+        """Put the columns' sums of all rows [n, 1024] into ``sums`` [blocks, 1024].
 
-    def _split(self, grid: torch.Tensor, threads: int) -> torch.Tensor:
-        """The rows' sums, a slice a thread: integer dot products use one core in torch."""
-        if self._pool is None:
+        Large ones a slice a thread: integer products use one core in torch.
+        """
+        threads = min(_MAX_THREADS, torch.get_num_threads(), x.numel() * 8 // _SPLIT_BYTES + 1)
+        blocks = -(-sums.shape[0] // threads)
+        parts = list(zip(x.split(blocks * BLOCK), ahead.split(blocks * BLOCK), sums.split(blocks)))
+        if len(parts) > 1 and self._pool is None:
             self._pool = ThreadPoolExecutor(_MAX_THREADS - 1, "forkpoint-digest")
-        size = -(-grid.shape[0] // threads)
-        parts = grid.split(size)
         jobs = [
-            self._pool.submit(lane.rows, part, self.w, self.v)
+            self._pool.submit(lane.add, *part)
             for lane, part in zip(self._lanes[1:], parts[1:])
+            if self._pool
         ]
-        first = self._lanes[0].rows(parts[0], self.w, self.v)
-        return torch.cat([first] + [job.result() for job in jobs])
+        self._lanes[0].add(*parts[0])
+        for job in jobs:
+            job.result()
+
+    def _add_row(self, joined: torch.Tensor, row: int, sums: torch.Tensor) -> None:
+        """Add one of the last rows, whose words are joined already."""
+        block, at = divmod(row, BLOCK)
+        if at:
+            sums[block].add_(joined, alpha=signed(self._weights[at]))
+        else:
+            torch.mul(joined, signed(self._weights[0]), out=sums[block])
+
+    def _mixed(self, sums: torch.Tensor, start: int) -> int:
+        """The mixed sums, added up; ``sums`` is used up, ``start`` columns came before."""
+        sums.add_(self._base[: sums.numel()])
+        if start:
+            sums.add_(signed(start * GOLDEN))
+        _mix(sums, self._spare[: sums.numel()])
+        return int(sums.sum())
 
 
 class _Lane:
     """Scratch memory of one thread."""
 
+    def __init__(self, w: torch.Tensor) -> None:
+        self._w = w
+        self._joined = _empty(_PIECE, ROW)
+
+    def add(self, x: torch.Tensor, ahead: torch.Tensor, sums: torch.Tensor) -> None:
+        """Put the sums of rows [n, 1024] of words, and of those ahead, into [blocks, 1024]."""
+        for start in range(0, x.shape[0], _PIECE):
+            stop = min(start + _PIECE, x.shape[0])
+            block, at = divmod(start, BLOCK)
+            joined = self._joined[: stop - start]
+            for first in range(start, stop, _SERIAL):
+                last = min(first + _SERIAL, stop)
+                out = joined[first - start : last - start]
+                torch.bitwise_xor(x[first:last], ahead[first:last], out=out)
+            weights_here = self._w[at : at + stop - start]
+            if at:
+                torch.addmv(sums[block], joined.t(), weights_here, out=sums[block])
+            else:
+                torch.mv(joined.t(), weights_here, out=sums[block])
+
+
+class _End:
+    """The last row, or one and less than a word: there are no bytes behind to join them with."""
+
     def __init__(self) -> None:
-        self._shifted = torch.empty(_BLOCK_ROWS, ROW, dtype=torch.int64, device="cpu")
-        self._low = torch.empty(_CHUNK_ROWS, dtype=torch.int64, device="cpu")
-        self._high = torch.empty(_CHUNK_ROWS, dtype=torch.int64, device="cpu")
+        self._words = _empty(2 * ROW + 1)
+        self._joined = _empty(2, ROW)
+        self._address = self._words.data_ptr()
 
-    def rows(self, grid: torch.Tensor, w: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        """Sums of the rows of ``grid`` [n <= 8192, 1024]; valid until the next call."""
-        count = grid.shape[0]
-        low, high = self._low[:count], self._high[:count]
-        blocks = zip(grid.split(_BLOCK_ROWS), low.split(_BLOCK_ROWS), high.split(_BLOCK_ROWS))
-        for block, out, out_high in blocks:
-            shifted = self._shifted[: block.shape[0]]
-            torch.bitwise_right_shift(block, 32, out=shifted)
-            torch.mv(shifted, v, out=out_high)
-            torch.mv(block, w, out=out)
-        return low.add_(high)
+    def load(self, address: int, count: int) -> torch.Tensor:
+        """The joined words [2, 1024] of ``count`` bytes, 1 to 8196, filled up with zeros."""
+        ctypes.memset(self._address, 0, self._words.numel() * 8)
+        ctypes.memmove(self._address, address, count)
+        ahead = _words(self._address + AHEAD, 2 * ROW).view(2, ROW)
+        return torch.bitwise_xor(self._words[:-1].view(2, ROW), ahead, out=self._joined)
 
 
-def shift(z: torch.Tensor, bits: int) -> torch.Tensor:
+def _empty(*shape: int) -> torch.Tensor:
+    return torch.empty(*shape, dtype=torch.int64, device="cpu")
+
+
+def _words(address: int, count: int) -> torch.Tensor:
+    """64-bit words at any address, aligned or not; the memory must outlive the tensor."""
+    if not count:
+        return _empty(0)
+    return torch.frombuffer((ctypes.c_char * (8 * count)).from_address(address), dtype=torch.int64)
+
+
+def _mix(z: torch.Tensor, spare: torch.Tensor) -> None:
+    """`mix` in place; ``spare`` is as large as ``z``."""
+    _xor_shifted(z, 32, spare)
+    z.mul_(signed(MIX_1))
+    _xor_shifted(z, 29, spare)
+    z.mul_(signed(MIX_2))
+    _xor_shifted(z, 32, spare)
+
+
+def _xor_shifted(z: torch.Tensor, bits: int, spare: torch.Tensor) -> None:
+    z.bitwise_xor_(shift(z, bits, out=spare))
+
+
+def shift(z: torch.Tensor, bits: int, out: torch.Tensor | None = None) -> torch.Tensor:
     """Logical right shift of an int64 tensor."""
-    return (z >> bits) & ((1 << (64 - bits)) - 1)
+    shifted = torch.bitwise_right_shift(z, bits, out=out)  # an arithmetic one
+    return shifted.bitwise_and_((1 << (64 - bits)) - 1)
 
 
-def _mixed(z: torch.Tensor) -> torch.Tensor:
-    z = (z ^ shift(z, 32)) * signed(MIX_1)
-    z = (z ^ shift(z, 29)) * signed(MIX_2)
-    return z ^ shift(z, 32)
+def generic_raw(tensor: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    """The sum over columns as a 0-d int64 tensor on the tensor's own device, by torch operations.
 
-
-def _as_words(flat: torch.Tensor, words: int) -> torch.Tensor:
-    """The first ``words`` 64-bit words of a contiguous tensor, without copying it."""
-    flat = flat.view(-1)
-    if flat.element_size() > 8:  # complex128: two words an element
-        flat = torch.view_as_real(flat).view(-1)
-    if flat.element_size() == 8:
-        return flat.view(torch.int64)
-    return flat[: words * 8 // flat.element_size()].view(torch.int64)
-
-
-def _tail(flat: torch.Tensor, words: int, rest: int) -> int | None:
-    if not rest:
-        return None
-    data = ctypes.string_at(flat.data_ptr() + words * 8, rest)
-    return int.from_bytes(data, "little")
-
-
-def generic_raw(tensor: torch.Tensor, w: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """The sum over rows as a 0-d int64 tensor on the tensor's own device, by torch operations.
-
-    For devices that have no kernel of their own here; ``w`` and ``v`` lie on that device.
+    For devices that have no kernel of their own here; ``w`` lies on that device.
     """
     flat = memory.plain(tensor).view(-1)
     if flat.is_complex():
         flat = torch.view_as_real(flat).view(-1)
     data = flat.view(torch.uint8)
-    padded = torch.nn.functional.pad(data, (0, -data.numel() % (ROW * 8)))
-    grid = padded.view(torch.int64).view(-1, ROW)
-    sums = (grid * w).sum(1) + ((grid >> 32) * v).sum(1)
-    base = torch.arange(1, grid.shape[0] + 1, device=grid.device) * signed(GOLDEN)
-    return _mixed(sums + base).sum()
+    words = -(-data.numel() // 8)
+    rows = -(-words // ROW)
+    padded = torch.nn.functional.pad(data, (0, (rows * ROW + 1) * 8 - data.numel()))
+    ahead = padded[AHEAD : AHEAD + rows * _ROW_BYTES].clone()  # aligned
+    joined = (padded[:-8].view(torch.int64) ^ ahead.view(torch.int64)).view(rows, ROW)
+    joined *= w.repeat(-(-rows // BLOCK))[:rows, None]
+    filled = torch.nn.functional.pad(joined, (0, 0, 0, -rows % BLOCK))
+    sums = filled.view(-1, BLOCK, ROW).sum(1).view(-1)
+    last = sums.numel() - ROW
+    sums = sums[: last + min(ROW, words - last * BLOCK)]
+    sums += torch.arange(1, sums.numel() + 1, device=sums.device) * signed(GOLDEN)
+    _mix(sums, torch.empty_like(sums))
+    return sums.sum()

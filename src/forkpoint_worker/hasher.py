@@ -19,12 +19,12 @@ _current_device = getattr(torch._C, "_cuda_getDevice", torch.cuda.current_device
 
 
 class Hasher:
-    """Hands out sums over rows (`digest`); one for a recording, made before the script runs."""
+    """Hands out sums over columns (`digest`); one for a recording, made before the script runs."""
 
     def __init__(self) -> None:
         self._cpu = Digester()
         self._devices: dict[torch.device, _Device] = {}
-        self.methods = {"cpu": "integer dot products"}
+        self.methods = {"cpu": "integer products"}
 
     def submit(self, tensor: torch.Tensor) -> Raw:
         """The sum as an int, or a `Pending` that is one after the next `fetch`."""
@@ -143,10 +143,8 @@ class _Generic:
     """By torch operations on the device."""
 
     def __init__(self, device: torch.device) -> None:
-        w, v = weights()
         with torch.inference_mode(False):
-            self._w = torch.tensor([signed(n) for n in w], device=device)
-            self._v = torch.tensor([signed(n) for n in v], device=device)
+            self._w = torch.tensor([signed(n) for n in weights()], device=device)
 
     def write(self, tensor: torch.Tensor, slots: torch.Tensor, slot: int) -> None:
-        slots[slot] = generic_raw(tensor, self._w, self._v)
+        slots[slot] = generic_raw(tensor, self._w)

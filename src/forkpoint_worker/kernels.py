@@ -1,4 +1,4 @@
-"""The digest's sum over rows as one CUDA kernel, compiled at run time.
+"""The digest's sum over columns as one CUDA kernel, compiled at run time.
 
 NVRTC and the driver are called through ctypes: both come with every CUDA build of torch, need
 no compiler on the machine, and one launch reads a tensor once. Where they cannot be loaded,
@@ -17,49 +17,66 @@ import torch
 
 from . import digest
 
+# A thread block sums up 32 columns of one block of rows: a warp takes every eighth row, its lanes
+# neighbouring words, whose own neighbour on the right the next lane holds.
 _SOURCE = r"""
 typedef unsigned long long u64;
 #define ROW 1024
-extern "C" __global__ void forkpoint_digest(
-    const long long* __restrict__ x, u64 words, const unsigned char* __restrict__ tail, int rest,
-    const u64* __restrict__ w, const u64* __restrict__ v, u64* __restrict__ out)
+#define BLOCK 128
+#define WARPS 8
+__device__ __forceinline__ u64 word(
+    const u64* __restrict__ x, u64 at, u64 words, const unsigned char* __restrict__ tail, int rest)
 {
+    if (at < words) return x[at];
+    u64 a = 0;
+    if (at == words) for (int k = 0; k < rest; ++k) a |= (u64)tail[k] << (8 * k);
+    return a;
+}
+extern "C" __global__ void __launch_bounds__(32 * WARPS) forkpoint_digest(
+    const u64* __restrict__ x, u64 words, const unsigned char* __restrict__ tail, int rest,
+    const u64* __restrict__ w, u64* __restrict__ out)
+{
+    __shared__ u64 sums[WARPS][32];
     const u64 total = words + (rest ? 1 : 0);
-    const u64 rows = (total + ROW - 1) / ROW;
-    const int lane = threadIdx.x & 31;
-    const u64 warps = (u64)gridDim.x * (blockDim.x >> 5);
+    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+    const u64 groups = (total + (u64)ROW * BLOCK - 1) / ((u64)ROW * BLOCK) * (ROW / 32);
     u64 mine = 0;
-    for (u64 row = (u64)blockIdx.x * (blockDim.x >> 5) + (threadIdx.x >> 5); row < rows;
-         row += warps) {
-        const u64 start = row * ROW;
+    for (u64 group = blockIdx.x; group < groups; group += gridDim.x) {
+        const u64 block = group / (ROW / 32), column = group % (ROW / 32) * 32 + lane;
+        const u64 first = block * BLOCK * ROW + column;
         u64 sum = 0;
-        if (start + ROW <= words) {
-            #pragma unroll 16
-            for (int j = lane; j < ROW; j += 32) {
-                const long long a = x[start + j];
-                sum += (u64)a * w[j] + (u64)(a >> 32) * v[j];
-            }
-        } else {
-            for (int j = lane; j < ROW && start + j < total; j += 32) {
-                long long a = 0;
-                if (start + j < words) a = x[start + j];
-                else for (int k = 0; k < rest; ++k) a |= (long long)((u64)tail[k] << (8 * k));
-                sum += (u64)a * w[j] + (u64)(a >> 32) * v[j];
-            }
+        const long long left = (long long)(words ? (words - 1) / ROW : 0) - block * BLOCK;
+        const int whole = left < 0 ? 0 : left < BLOCK ? left : BLOCK;  // a word follows them
+        #pragma unroll 8
+        for (int i = warp; i < whole; i += WARPS) {
+            const u64 at = first + (u64)i * ROW, a = x[at];
+            u64 next = __shfl_down_sync(0xffffffffu, a, 1);
+            if (lane == 31) next = x[at + 1];
+            sum += w[i] * (a ^ (a >> 40 | next << 24));
         }
-        for (int step = 16; step; step >>= 1) sum += __shfl_down_sync(0xffffffffu, sum, step);
-        if (lane == 0) {
-            u64 z = sum + (row + 1) * 0x9E3779B97F4A7C15ull;
+        for (int i = whole + warp; i < BLOCK && first + (u64)i * ROW < total; i += WARPS) {
+            const u64 at = first + (u64)i * ROW, a = word(x, at, words, tail, rest);
+            sum += w[i] * (a ^ (a >> 40 | word(x, at + 1, words, tail, rest) << 24));
+        }
+        sums[warp][lane] = sum;
+        __syncthreads();
+        if (warp == 0 && first < total) {
+            for (int k = 1; k < WARPS; ++k) sum += sums[k][lane];
+            u64 z = sum + (block * ROW + column + 1) * 0x9E3779B97F4A7C15ull;
             z = (z ^ (z >> 32)) * 0xBF58476D1CE4E5B9ull;
             z = (z ^ (z >> 29)) * 0x94D049BB133111EBull;
             mine += z ^ (z >> 32);
         }
+        __syncthreads();
     }
+    if (warp) return;
+    for (int step = 16; step; step >>= 1) mine += __shfl_down_sync(0xffffffffu, mine, step);
     if (lane == 0 && mine) atomicAdd(out, mine);
 }
 """
 _THREADS = 256
-_ROWS_PER_BLOCK = _THREADS // 32
+_COLUMNS = 32  # of a thread block
+_BLOCK_BYTES = digest.BLOCK * digest.ROW * 8
 
 
 if TYPE_CHECKING:
@@ -77,9 +94,7 @@ class CudaKernel:
         with torch.cuda.device(device), torch.inference_mode(False):
             torch.zeros(1, device=device)  # makes torch's context current in this thread
             self._blocks = torch.cuda.get_device_properties(device).multi_processor_count * 8
-            w, v = digest.weights()
-            self.w = torch.tensor([digest.signed(n) for n in w], device=device)
-            self.v = torch.tensor([digest.signed(n) for n in v], device=device)
+            self.w = torch.tensor([digest.signed(n) for n in digest.weights()], device=device)
             self._driver = _library(["libcuda.so.1"])
             self._launch = self._driver.cuLaunchKernel
             word, pointer = ctypes.c_uint, ctypes.c_void_p
@@ -88,8 +103,7 @@ class CudaKernel:
             self._function = self._load(_compile(torch.cuda.get_device_capability(device)))
         self._args = (
             ctypes.c_void_p(), ctypes.c_uint64(), ctypes.c_void_p(), ctypes.c_int(),
-            ctypes.c_void_p(self.w.data_ptr()), ctypes.c_void_p(self.v.data_ptr()),
-            ctypes.c_void_p(),
+            ctypes.c_void_p(self.w.data_ptr()), ctypes.c_void_p(),
         )  # fmt: skip
         pointers = [ctypes.cast(ctypes.pointer(arg), ctypes.c_void_p) for arg in self._args]
         self._packed = (ctypes.c_void_p * len(pointers))(*pointers)
@@ -106,17 +120,16 @@ class CudaKernel:
             raise KernelUnavailable("the CUDA driver answered with error %d" % status)
 
     def launch(self, pointer: int, count: int, out: int) -> None:
-        """Add the sum over rows of ``count`` bytes at ``pointer`` to the word at ``out``.
+        """Add the sum over columns of ``count`` bytes at ``pointer`` to the word at ``out``.
 
         Asynchronous, on torch's current stream; addresses are device addresses, ``pointer``
         a multiple of 8. The caller's thread must have the device's context.
         """
         words, rest = divmod(count, 8)
-        x, n, tail, tail_count, _, _, target = self._args
+        x, n, tail, tail_count, _, target = self._args
         x.value, n.value, tail.value = pointer, words, pointer + words * 8
         tail_count.value, target.value = rest, out
-        rows = -(-count // (digest.ROW * 8))
-        grid = min(self._blocks, -(-rows // _ROWS_PER_BLOCK))
+        grid = min(self._blocks, -(-count // _BLOCK_BYTES) * (digest.ROW // _COLUMNS))
         status = self._launch(
             self._function, grid, 1, 1, _THREADS, 1, 1, 0, self._stream(), self._packed, None
         )

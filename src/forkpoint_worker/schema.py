@@ -9,6 +9,8 @@ views or no tensor at all, or an output that could not be hashed (see ``uncovere
 
 FORMAT = "forkpoint.recording/1"
 CAPSULE_FORMAT = "forkpoint.capsule/1"
+DIGEST = "multilinear-columns-128x1024/2"
+"""How digests are made (`digest`, which needs torch): those of two names say nothing together."""
 
 # step.level and event.kind
 BARE, MODULE, OP = 0, 1, 2

@@ -9,11 +9,11 @@ from typing import Any, Iterable, Iterator, Mapping
 
 import torch
 
-from . import digest, fingerprint, manifest
+from . import fingerprint, manifest
 from .plan import Plan
 from .recorder import Options, Recorder
 from .reference import Reference
-from .schema import FORMAT
+from .schema import DIGEST, FORMAT
 from .status import Status
 from .uncovered import Watch
 from .watch import Functions
@@ -42,7 +42,7 @@ class Session:
             "script": job.get("script") or job.get("module") or "",
             "argv": list(job.get("argv") or ()),
             "settings": job.get("settings") or {},
-            "digest": {"name": digest.NAME},
+            "digest": {"name": DIGEST},
             "started": self._started,
             "tolerance": (job.get("tolerance") or {}) if job.get("reference") else None,
         }

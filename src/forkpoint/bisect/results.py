@@ -29,6 +29,7 @@ import msgspec
 from forkpoint.bisect.model import Answer, Diagnosis, Size
 from forkpoint.environments import Environment, write_atomically
 from forkpoint.errors import FULL, StorageFull
+from forkpoint_worker.schema import DIGEST
 
 T = TypeVar("T")
 _VARIABLES = re.compile(
@@ -160,7 +161,7 @@ class Results:
         name = "-".join(f"{key}_{value}" for key, value in sorted(axis.items())) or "default"
         if not _PLAIN.fullmatch(name):
             name = digest(name)
-        here = digest({"format": _FORMAT, **machine()})
+        here = digest({"format": _FORMAT, "digest": DIGEST, **machine()})
         content = [*installed.lock, f"python {installed.python}"]
         return Place(self.root / here / digest(content), name)
 
