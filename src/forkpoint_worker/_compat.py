@@ -46,7 +46,15 @@ def _optimized_module_class() -> type:
 def is_compiled(module: torch.nn.Module) -> bool:
     """Whether a call of the module runs a compiled graph (`torch.compile`, `Module.compile`)."""
     own = getattr(module, "_compiled_call_impl", None)  # torch >= 2.2
-    return own is not None or isinstance(module, _optimized_module_class())
+    kind = type(module)
+    optimized = _optimized.get(kind)
+    if optimized is None:
+        # the answer stays right: an instance of the class cannot be there before the class is
+        optimized = _optimized[kind] = issubclass(kind, _optimized_module_class())
+    return own is not None or optimized
+
+
+_optimized: dict[type, bool] = {}
 
 
 def version_of(tensor: torch.Tensor) -> int:

@@ -29,6 +29,7 @@ It is meant to tell tensors of two honest runs apart, not to withstand forgery.
 from __future__ import annotations
 
 import ctypes
+import functools
 import hashlib
 import struct
 from concurrent.futures import ThreadPoolExecutor
@@ -83,9 +84,13 @@ def weights() -> list[int]:
 
 def finish(raw: int, dtype: str, shape: Sequence[int]) -> int:
     """The digest (signed, 64 bits) from the sum over rows, a dtype name and a shape."""
-    text = "%s:%s" % (dtype, ",".join(map(str, shape)))
-    data = struct.pack("<Q", raw & _MASK) + text.encode()
+    data = struct.pack("<Q", raw & _MASK) + _layout(dtype, tuple(shape))
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little", signed=True)
+
+
+@functools.lru_cache(maxsize=4096)
+def _layout(dtype: str, shape: tuple[int, ...]) -> bytes:
+    return ("%s:%s" % (dtype, ",".join(map(str, shape)))).encode()
 
 
 def combine(digests: Sequence[int]) -> int:
@@ -107,6 +112,7 @@ def of_text(text: str) -> int:
     return int.from_bytes(data, "little", signed=True)
 
 
+@functools.lru_cache(maxsize=None)
 def dtype_name(dtype: torch.dtype) -> str:
     """``float32`` for ``torch.float32``."""
     return str(dtype).rpartition(".")[2]
@@ -153,8 +159,11 @@ class Digester:
         return total & _MASK
 
     def _large(self, address: int, count: int) -> int:
-        """The sum over columns of ``count`` bytes in rows."""
+        """The sum over columns of ``count`` bytes, more than a few."""
         rows, words = -(-count // _ROW_BYTES), -(-count // 8)
+        if rows == 1:
+            end = self._end.load(address, count)
+            return self._mixed(torch.mul(end[0, :words], signed(self._weights[0])), 0)
         inner = (count - AHEAD) // _ROW_BYTES  # rows with enough bytes behind them
         x, ahead = (_words(address + skip, inner * ROW).view(-1, ROW) for skip in (0, AHEAD))
         end = self._end.load(address + inner * _ROW_BYTES, count - inner * _ROW_BYTES)
@@ -237,13 +246,14 @@ class _End:
         self._words = _empty(2 * ROW + 1)
         self._joined = _empty(2, ROW)
         self._address = self._words.data_ptr()
+        self._whole = self._words[:-1].view(2, ROW)
+        self._ahead = _words(self._address + AHEAD, 2 * ROW).view(2, ROW)
 
     def load(self, address: int, count: int) -> torch.Tensor:
         """The joined words [2, 1024] of ``count`` bytes, 1 to 8196, filled up with zeros."""
         ctypes.memset(self._address, 0, self._words.numel() * 8)
         ctypes.memmove(self._address, address, count)
-        ahead = _words(self._address + AHEAD, 2 * ROW).view(2, ROW)
-        return torch.bitwise_xor(self._words[:-1].view(2, ROW), ahead, out=self._joined)
+        return torch.bitwise_xor(self._whole, self._ahead, out=self._joined)
 
 
 def _empty(*shape: int) -> torch.Tensor:

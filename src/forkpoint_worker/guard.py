@@ -45,12 +45,14 @@ class Guard:
         self.off = False
         self.error: Exception | None = None
         self._lock = threading.Lock()
-        self._no_grad = torch.no_grad()  # keeps the mode to go back to: used under the lock only
+        self._graded = False  # the mode to go back to: used under the lock only
 
     def __enter__(self) -> None:
         self.thread.busy = True
         self._lock.acquire()
-        self._no_grad.__enter__()
+        self._graded = torch.is_grad_enabled()
+        if self._graded:
+            torch.set_grad_enabled(False)
 
     def __exit__(
         self,
@@ -58,7 +60,8 @@ class Guard:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._no_grad.__exit__(kind, error, traceback)
+        if self._graded:
+            torch.set_grad_enabled(True)
         self._lock.release()
         self.thread.busy = False
         if isinstance(error, Exception):

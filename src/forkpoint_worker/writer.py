@@ -6,6 +6,7 @@ digests that lie on devices.
 
 from __future__ import annotations
 
+import functools
 from typing import Iterable, Mapping, Optional, Sequence, Tuple
 
 import torch
@@ -132,7 +133,7 @@ class Writer:
         layout = (dtype_name(tensor.dtype), tuple(tensor.shape))
         content = Content(number, layout, source, raw, base)
         self.known.add(tensor, content, mutated)
-        self._contents.append((content, tuple(tensor.stride()), str(tensor.device)))
+        self._contents.append((content, tensor.stride(), _device_name(tensor.device)))
         return content
 
     def readable(self, tensor: torch.Tensor) -> bool:
@@ -270,5 +271,11 @@ def type_of(tensor: torch.Tensor) -> str:
     return "%s, %s, %s" % (kind, str(tensor.layout).rpartition(".")[2], dtype_name(tensor.dtype))
 
 
-def _numbers(values: Iterable[int]) -> str:
+@functools.lru_cache(maxsize=4096)
+def _numbers(values: tuple[int, ...]) -> str:
     return ",".join(map(str, values))
+
+
+@functools.lru_cache(maxsize=None)
+def _device_name(device: torch.device) -> str:
+    return str(device)
