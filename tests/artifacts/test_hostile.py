@@ -80,6 +80,7 @@ def _parquet(table: pa.Table) -> bytes:
 TABLE = pa.table({"x": [[1.0], [2.0, None]], "t": ["u", None]})
 VALID = {
     "x.npy": _npy(np.arange(6.0).reshape(2, 3)),
+    "y.npz": _npz(x=np.arange(600.0)),
     "x.npz": _npz(x=np.arange(6.0), t=np.array(["u", "v"])),
     "x.safetensors": save({"x": np.arange(6, dtype=np.float32)}),
     "x.parquet": _parquet(TABLE),
@@ -115,6 +116,25 @@ def test_no_damage_ends_the_comparison(name: str, data: st.DataObject) -> None:
         found = {one.path: one.verdict for one in compared(sides)}
     assert found.keys() == {name, "fine.txt"}
     assert found["fine.txt"] is Verdict.IDENTICAL
+
+
+def test_a_header_that_breaks_the_tokenizer_is_refused(sides: Sides) -> None:
+    """numpy tokenizes a header that is no literal, as Python 2 wrote some."""
+    for side, header in zip(sides, (b"{'descr': '<f8'}", b"{'descr': ("), strict=True):
+        text = header.ljust(118) + b"\n"
+        magic = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text))
+        (side / "x.npy").write_bytes(magic + text)
+    assert [one.verdict for one in compared(sides)] == [Verdict.NOT_COMPARABLE]
+
+
+def test_damage_inside_a_compressed_member_is_refused(sides: Sides) -> None:
+    content = _npz(x=np.arange(6000.0))
+    (sides[0] / "x.npz").write_bytes(content)
+    for at in range(200, 2200, 100):
+        damaged = bytearray(content)
+        damaged[at : at + 8] = b"\xff" * 8
+        (sides[1] / "x.npz").write_bytes(damaged)
+        assert [one.verdict for one in compared(sides)] == [Verdict.NOT_COMPARABLE], at
 
 
 def objects(mark: Path, number: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from forkpoint.artifacts.indexes import HINT, Array, Index, Integers, Rows, require
+from forkpoint.artifacts.npy import NO_HEADER
 from forkpoint.errors import ForkpointError
 
 FILES = {
@@ -94,7 +95,7 @@ def read_array(path: Path) -> Array:
     """The array in a ``.npy`` file, mapped; raises `ForkpointError` for any other file."""
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, *NO_HEADER) as error:
         raise ForkpointError(f"{path} cannot be read: {error}.", hint=HINT) from error
     if not isinstance(found, np.ndarray):
         found.close()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
 import math
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import IO
@@ -21,6 +24,11 @@ MAX_RATIO = 100
 MAX_MEMBERS = 100_000
 _MAGIC = b"\x93NUMPY"
 _MAX_HEADER = 64 * 1024
+# numpy reads a header as a Python literal, and tokenizes one that looks as Python 2 wrote it
+NO_HEADER = (ValueError, SyntaxError, tokenize.TokenError, OverflowError, RecursionError, TypeError)
+_NO_ARCHIVE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError,
+)  # fmt: skip
 _HINT = "Write the file again; if it came from elsewhere, do not trust it."
 
 
@@ -55,7 +63,7 @@ class Npz:
         try:
             with _archive(baseline) as one, _archive(candidate) as two:
                 yield from compare_named(_members(one), _members(two), context)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        except _NO_ARCHIVE as error:
             raise Refused(f"The archive is damaged or encrypted: {error}.", hint=_HINT) from error
 
 
@@ -90,7 +98,7 @@ def _stored(open_at_start: Callable[[], IO[bytes]], size: int) -> Stored:
         with open_at_start() as stream:
             shape, fortran, dtype = _read_header(stream)
             offset = stream.tell()
-    except (ValueError, SyntaxError, OverflowError, RecursionError, TypeError) as error:
+    except NO_HEADER as error:
         raise Refused(f"The header of the array is wrong: {error}.", hint=_HINT) from error
     if dtype.hasobject:
         raise Refused(
