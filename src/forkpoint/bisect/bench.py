@@ -12,6 +12,7 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from forkpoint.bisect.results import Installed, digest
@@ -55,7 +56,8 @@ def parse_constraint(text: str) -> Constraint:
             hint="Write which releases, a colon, and what they need: 'torch<2.3: numpy<2'.",
         )
     needed = tuple(parse_requirement(one) for one in rest.split())
-    return Constraint(package=releases.name, releases=releases.specifier, requirements=needed)
+    package = canonicalize_name(releases.name)
+    return Constraint(package=package, releases=releases.specifier, requirements=needed)
 
 
 KNOWN = (
