@@ -221,11 +221,16 @@ def _layer_gradients() -> list[Entry]:
     n, c, s, groups = 2, 16, 49, 4
     moments = (normal(n, groups), positive(n, groups))
     by_group = (normal(n, c, s), normal(n, c, s), *moments, normal(c), n, c, s, groups, all_three)
+    by_batch = (
+        normal(n, c, s), normal(n, c, s), normal(c), None, None, normal(c), positive(c),
+        True, 1e-5, all_three,
+    )  # fmt: skip
     x, w = normal(2, 8, 14, 14), normal(16, 8, 3, 3)
     tail = ([16], [1, 1], [1, 1], [1, 1], False, [0, 0], 1, all_three)
     return [
         Entry("aten.native_layer_norm_backward.default", by_row),
         Entry("aten.native_group_norm_backward.default", by_group, dtypes=FLOATS),
+        Entry("aten.native_batch_norm_backward.default", by_batch, detail="training"),
         Entry("aten.convolution_backward.default", (normal(2, 16, 14, 14), x, w, *tail)),
     ]
 

@@ -89,6 +89,7 @@ def _normalizations() -> list[Entry]:
         )
     )
     found.append(Entry("aten._softmax.default", (normal(8, 12, 61, 61), -1, False)))
+    found.append(Entry("aten._log_softmax.default", (normal(32, 33, 7), 1, False), detail="middle"))
     found.append(Entry("aten._softmax.default", (normal(32, 33, 7), 1, False), detail="middle"))
     found.append(Entry("aten.prod.dim_int", (positive(64, 97), 1)))
     found.append(Entry("aten.sum.default", (normal(65537),)))
@@ -221,7 +222,13 @@ def _rarer() -> list[Entry]:
         found += _powers(size)
     for op in _WIDE:
         found.append(Entry(_full(op), (Operand((65539,), scale=30.0),), detail="wide"))
+    for op in (*_WIDE, "elu", "softplus", "hardswish"):
         found.append(Entry(_full(op), (Operand((61, 97), every=2),), detail="every second"))
+    strided = (Operand((61, 97), every=2),)
+    kwargs: dict[str, Argument] = {"approximate": "tanh"}
+    found.append(Entry("aten.gelu.default", strided, kwargs=kwargs, detail="tanh, every second"))
+    selu = (normal(65539), 1.6732632423543772, 1.0507009873554805)
+    found.append(Entry("aten.elu.default", selu, detail="as selu"))
     found.append(Entry("aten.glu.default", (normal(61, 192), -1)))
     return found
 
@@ -324,6 +331,11 @@ def _lookups() -> list[Entry]:
     for p in (1.0, 3.0):
         pair = (normal(61, 96), normal(33, 96), p, None)
         found.append(Entry("aten._cdist_forward.default", pair, dtypes=FLOATS, detail=f"p={p:g}"))
+    found.append(Entry("aten.renorm.default", (normal(50, 30), 2, 0, 1.0)))
+    weight = (normal(16, 8, 3), positive(16, 1, 1), 0)
+    found.append(Entry("aten._weight_norm_interface.default", weight))
+    matrix = Operand((33, 33), scale=0.1)
+    found.append(Entry("aten.linalg_matrix_exp.default", (matrix,), dtypes=FLOATS))
     for n in (64, 97, 400, 1000, 1024):
         found.append(Entry("aten._fft_r2c.default", (normal(4, n), [1], 0, True), dtypes=FLOATS))
     return found

@@ -131,6 +131,7 @@ class _Search:
 
     def _look_at_bad(self, bad: Release) -> None:
         self._require(bad)
+        self._note(bad, self._state(bad))
         if self._state(bad) == "good":
             good = self._between[0]
             raise UsageError(
@@ -138,7 +139,6 @@ class _Search:
                 hint="There is no change to find, or one that was reverted: --all looks at every "
                 "release between.",
             )
-        self._note(bad, "bad")
 
     def _look(self, release: Release) -> Seen:
         """Whether a release between the ends has the bits of the good one."""
