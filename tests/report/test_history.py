@@ -171,6 +171,25 @@ def test_history(name: str, snapshot: SnapshotAssertion) -> None:
     assert show.to_markdown(HISTORIES[name]) == snapshot(name="markdown")
 
 
+@pytest.mark.parametrize(
+    ("machine", "words"),
+    [
+        ({}, "an unknown processor"),
+        ({"processor": "", "processors": "1"}, "an unknown processor, 1 processor"),
+        (
+            {
+                "processor": "AMD EPYC", "family": "25 17 1", "features": "fpu avx avx2 avx512f",
+                "processors": "2", "libc": "glibc 2.36",
+            },
+            "AMD EPYC (family 25, model 17, AVX-512), 2 processors, glibc 2.36",
+        ),
+        ({"processor": "AMD EPYC", "features": "avx2 fma avx"}, "AMD EPYC (AVX2)"),
+    ],
+)  # fmt: skip
+def test_a_machine_is_told_from_its_like(machine: dict[str, str], words: str) -> None:
+    assert show.machine_words(machine) == words
+
+
 @pytest.mark.parametrize("diagnoses", [(), (DIAGNOSIS,)])
 def test_bisection(diagnoses: tuple[Diagnosis, ...], snapshot: SnapshotAssertion) -> None:
     assert on_terminal(bisection(*diagnoses)) == snapshot

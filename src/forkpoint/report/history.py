@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -16,6 +16,9 @@ from forkpoint.model import Origin
 from forkpoint.report.words import counted, number, operator, plain, ulp
 
 MAX_ROWS = 40
+
+_VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "sve": "SVE", "asimd": "NEON"}
+"""What kernels are chosen by, the widest first."""
 
 
 def to_json(found: History | Bisection) -> bytes:
@@ -67,7 +70,7 @@ def introduction(history: History) -> Iterator[str]:
         f"{history.subject}: {counted(len(measured), 'release')} of {history.package}, "
         f"{counted(len(history.rows), 'row')}, {counted(inputs, 'input')} in each release"
     )
-    yield f"on {plain(history.machine.get('processor', 'an unknown processor'))}"
+    yield f"on {plain(machine_words(history.machine))}"
     for one in history.releases:
         if one.state == "skipped":
             yield f"{one.version} was skipped: {plain(one.reason or '')}"
@@ -80,12 +83,30 @@ def introduction(history: History) -> Iterator[str]:
     yield from history.notes
 
 
+def machine_words(machine: Mapping[str, str]) -> str:
+    """A machine in the words that tell one from another that gives other bits.
+
+    Processors of one name differ in their model and in the vectors that kernels are chosen by.
+    """
+    family, model = [*machine.get("family", "").split(), "", ""][:2]
+    known = [f"family {family}"] if family else []
+    known += [f"model {model}"] if model else []
+    features = machine.get("features", "").split()
+    known += [name for flag, name in _VECTORS.items() if flag in features][:1]
+    words = machine.get("processor") or "an unknown processor"
+    if known:
+        words += f" ({', '.join(known)})"
+    if machine.get("processors", "").isdigit():
+        words += f", {counted(int(machine['processors']), 'processor')}"
+    return f"{words}, {machine['libc']}" if machine.get("libc") else words
+
+
 def to_markdown(history: History) -> str:
     """The history as Markdown."""
     lines = [f"# {history.package}: {history.subject}", ""]
     lines += [f"{line}  " for line in introduction(history)]
     for change in history.changes:
-        lines += ["", f"## {summary(change)}", ""]
+        lines += [*([""] if lines[-1] else []), f"## {summary(change)}", ""]
         if change.appeared:
             lines += [f"New here: {counted(len(change.appeared), 'row')}.", ""]
         if change.vanished:
