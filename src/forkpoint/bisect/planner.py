@@ -11,7 +11,7 @@ from forkpoint.bisect.model import Bisection, RowChange, Step
 from forkpoint.bisect.releases import Release, newest_patches
 from forkpoint.bisect.results import machine
 from forkpoint.bisect.search import ASSUMPTION, Found, Seen, bisect
-from forkpoint.errors import EnvironmentFailed, ForkpointError, StorageFull, UsageError
+from forkpoint.errors import EnvironmentFailed, ForkpointError, StorageFull, UsageError, stopped
 
 Bits = tuple[tuple[tuple[str, tuple[str, ...]], ...], ...]
 
@@ -32,6 +32,8 @@ def find_change(
         found = search.find()
     except (EnvironmentFailed, StorageFull, UsageError) as error:
         raise search.with_what_is_known(error) from error
+    except KeyboardInterrupt:
+        raise stopped(f"{search.known()} The same command goes on from there.".strip()) from None
     return Bisection(
         package=looker.bench.package,
         subject=looker.survey.subject.title,
@@ -101,9 +103,12 @@ class _Search:
 
     def with_what_is_known(self, error: ForkpointError) -> ForkpointError:
         """The same error, with the releases that were looked at before it."""
+        return type(error)(error.message, hint=f"{error.hint} {self.known()}".strip())
+
+    def known(self) -> str:
+        """A sentence on what was looked at; nothing where there is none."""
         seen = ", ".join(f"{one.version} {one.state}" for one in self.steps.values())
-        hint = f"{error.hint} Looked at so far, and kept: {seen}." if seen else error.hint
-        return type(error)(error.message, hint=hint)
+        return f"Looked at so far, and kept: {seen}." if seen else ""
 
     def _once(self) -> Found[Release]:
         self.steps.clear()
