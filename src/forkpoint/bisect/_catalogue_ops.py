@@ -56,62 +56,52 @@ def _products() -> list[Entry]:
 
 
 def _normalizations() -> list[Entry]:
+    """What is computed of each row, or of each column, and of groups of channels."""
     rows = [(1, 384), (2, 7), (5, 96), (32, 384), (64, 768), (128, 1024), (61, 97), (16, 4096)]
-    found: list[Entry] = []
-    for m, n in rows:
-        affine = (normal(m, n), [n], normal(n), normal(n), 1e-12)
-        found.append(Entry("aten.native_layer_norm.default", affine))
-        found.append(Entry("aten.rms_norm.default", (normal(m, n), [n], normal(n), 1e-6)))
-        for op in ("_softmax", "_log_softmax"):
-            found.append(Entry(f"aten.{op}.default", (normal(m, n), -1, False)))
-        found.append(
-            Entry("aten.linalg_vector_norm.default", (normal(m, n), 2, [1], True), detail="last")
-        )
-        found.append(Entry("aten.logsumexp.default", (normal(m, n), [1], False)))
-        found.append(Entry("aten.mean.dim", (normal(m, n), [1], False), detail="last"))
-        found.append(Entry("aten.mean.dim", (normal(m, n), [0], False), detail="first"))
-        found.append(Entry("aten.sum.dim_IntList", (normal(m, n), [1], False), detail="last"))
-        found.append(Entry("aten.sum.dim_IntList", (normal(m, n), [0], False), detail="first"))
-        found.append(
-            Entry(
-                "aten.var.correction",
-                (normal(m, n), [1]),
-                kwargs={"correction": 1, "keepdim": False},
-            )
-        )
-        found.append(Entry("aten.cumsum.default", (normal(m, n), 1)))
+    found = [entry for m, n in rows for entry in _of_rows(m, n)]
     found += _more_rows()
-    found.append(
-        Entry(
-            "aten.native_layer_norm.default",
-            (normal(32, 384), [384], None, None, 1e-5),
-            detail="plain",
-        )
-    )
+    plain = (normal(32, 384), [384], None, None, 1e-5)
+    found.append(Entry("aten.native_layer_norm.default", plain, detail="plain"))
     found.append(Entry("aten._softmax.default", (normal(8, 12, 61, 61), -1, False)))
-    found.append(Entry("aten._log_softmax.default", (normal(32, 33, 7), 1, False), detail="middle"))
-    found.append(Entry("aten._softmax.default", (normal(32, 33, 7), 1, False), detail="middle"))
+    for op in ("_log_softmax", "_softmax"):
+        found.append(Entry(_full(op), (normal(32, 33, 7), 1, False), detail="middle"))
     found.append(Entry("aten.prod.dim_int", (positive(64, 97), 1)))
     found.append(Entry("aten.sum.default", (normal(65537),)))
     found.append(Entry("aten.mean.default", (normal(65537),)))
+    return found + _of_channels()
+
+
+def _of_rows(m: int, n: int) -> list[Entry]:
+    x = normal(m, n)
+    found = [
+        Entry("aten.native_layer_norm.default", (x, [n], normal(n), normal(n), 1e-12)),
+        Entry("aten.rms_norm.default", (x, [n], normal(n), 1e-6)),
+        Entry("aten._softmax.default", (x, -1, False)),
+        Entry("aten._log_softmax.default", (x, -1, False)),
+        Entry("aten.linalg_vector_norm.default", (x, 2, [1], True), detail="last"),
+        Entry("aten.logsumexp.default", (x, [1], False)),
+    ]
+    for op in ("mean.dim", "sum.dim_IntList"):
+        found.append(Entry(_full(op), (x, [1], False), detail="last"))
+        found.append(Entry(_full(op), (x, [0], False), detail="first"))
+    kwargs: dict[str, Argument] = {"correction": 1, "keepdim": False}
+    found.append(Entry("aten.var.correction", (x, [1]), kwargs=kwargs))
+    found.append(Entry("aten.cumsum.default", (x, 1)))
+    return found
+
+
+def _of_channels() -> list[Entry]:
+    found: list[Entry] = []
     for n, c, s, groups in (
         (1, 320, 1024, 32), (2, 64, 49, 8), (1, 512, 100, 1), (2, 16, 1155, 4), (2, 16, 1155, 16),
     ):  # fmt: skip
         grouped = (normal(n, c, s), normal(c), normal(c), n, c, s, groups, 1e-5)
         found.append(Entry("aten.native_group_norm.default", grouped, detail=f"{groups} groups"))
     for n, c, s in ((2, 32, 49), (1, 64, 256), (5, 12, 7)):
-        found.append(
-            Entry(
-                "aten.native_group_norm.default",
-                (normal(n, c, s), normal(c), normal(c), n, c, s, 4, 1e-5),
-            )
-        )
-        found.append(
-            Entry(
-                "aten.native_batch_norm.default",
-                (normal(n, c, s), normal(c), normal(c), normal(c), positive(c), False, 0.1, 1e-5),
-            )
-        )
+        affine = (normal(n, c, s), normal(c), normal(c))
+        found.append(Entry("aten.native_group_norm.default", (*affine, n, c, s, 4, 1e-5)))
+        kept = (normal(c), positive(c), False, 0.1, 1e-5)
+        found.append(Entry("aten.native_batch_norm.default", (*affine, *kept)))
     return found
 
 

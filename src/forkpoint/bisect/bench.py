@@ -73,7 +73,6 @@ class Ready:
 
     environment: Environment
     seconds: float
-    existed: bool
     cache: EnvironmentCache
 
     @property
@@ -175,7 +174,7 @@ class Bench:
             self.room.learn(self.package, key, grown(), disk_usage(cache.path(environment.key)))
         self.builds += bool(said)
         seconds = time.monotonic() - began
-        return Ready(environment=environment, seconds=seconds, existed=not said, cache=cache)
+        return Ready(environment=environment, seconds=seconds, cache=cache)
 
     def _open(self) -> EnvironmentCache:
         if self.max_bytes is None:
