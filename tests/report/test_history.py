@@ -195,6 +195,20 @@ def test_bisection(diagnoses: tuple[Diagnosis, ...], snapshot: SnapshotAssertion
     assert on_terminal(bisection(*diagnoses)) == snapshot
 
 
+def test_ops_of_one_release_only_are_named() -> None:
+    gone = ("step 0 attention", "aten.bmm.default(float32[1,2,3])", "aten.add.Tensor(float32[1])")
+    new = ("aten._fused.default(float32[1,2])", "aten.add.Tensor(float32[2])")
+    told = [
+        "in 2.10.0 the script makes new calls of aten::_fused",
+        "in 2.10.0 the script no longer makes calls of aten::bmm",
+    ]
+    change = replace(script().changes[0], appeared=new, vanished=gone)
+    lines = on_terminal(replace(script(), changes=(change,))).splitlines()
+    assert [line.strip() for line in lines if "the script" in line] == told
+    lines = on_terminal(replace(bisection(), appeared=new, vanished=gone)).splitlines()
+    assert [line.strip() for line in lines if "the script" in line] == told
+
+
 @pytest.mark.parametrize("name", HISTORIES)
 def test_a_history_follows_the_shipped_schema_and_reads_back(name: str) -> None:
     data = show.to_json(HISTORIES[name])

@@ -9,6 +9,9 @@ from typing import Literal, TypeAlias
 ALL = ("float32", "bfloat16", "float16", "float64")
 FLOATS = ("float32", "float64")
 
+COMPLEX = "complex"
+"""As the dtype of an operand: the complex one whose parts have the dtype of the entry."""
+
 CHANNELS_LAST = (0, 2, 3, 1)
 """The memory order of an image, or of its filters, that most convolutions prefer."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from forkpoint.bisect._catalogue_entry import (
+    COMPLEX,
     FLOATS,
     HEADS,
     Argument,
@@ -40,6 +41,19 @@ def _products() -> list[Entry]:
         turned = Operand((m, k), transposed=True)
         found.append(Entry("aten.mv.default", (turned, normal(k)), detail="turned"))
     found += [Entry("aten.dot.default", (normal(n), normal(n))) for n in (7, 384, 4096, 65537)]
+    return found + _more_products()
+
+
+def _more_products() -> list[Entry]:
+    """Operands whose rows lie across, as gradients have them; scaled sums; rarer products."""
+    found: list[Entry] = []
+    for m, k, n in ((61, 384, 96), (33, 64, 96), (128, 97, 31)):
+        turned = Operand((m, k), transposed=True)
+        found.append(Entry("aten.mm.default", (turned, normal(k, n)), detail="first turned"))
+        turned = Operand((k, n), transposed=True)
+        found.append(Entry("aten.mm.default", (normal(m, k), turned), detail="second turned"))
+    turned = Operand((4, 33, 32), transposed=True)
+    found.append(Entry("aten.bmm.default", (turned, normal(4, 32, 40)), detail="first turned"))
     scaled: dict[str, Argument] = {"beta": 0.5, "alpha": 0.125}
     full = (normal(33, 96), normal(33, 64), normal(64, 96))
     found.append(Entry("aten.addmm.default", full, kwargs=scaled, detail="scaled"))
@@ -284,6 +298,10 @@ def _more_attention() -> list[Entry]:
                 detail="heads",
             )
         )
+    flat = (normal(8, 33, 64), normal(8, 40, 64), normal(8, 40, 64))
+    found.append(Entry(op, flat, detail="flat"))
+    narrow = (normal(2, 4, 33, 64), normal(2, 4, 40, 64), normal(2, 4, 40, 32))
+    found.append(Entry(op, narrow, detail="narrow values"))
     grouped = (normal(1, 8, 33, 64), normal(1, 2, 33, 64), normal(1, 2, 33, 64))
     kwargs: dict[str, Argument] = {"enable_gqa": True}
     found.append(Entry(op, grouped, kwargs=kwargs, detail="grouped"))
@@ -326,8 +344,30 @@ def _lookups() -> list[Entry]:
     found.append(Entry("aten._weight_norm_interface.default", weight))
     matrix = Operand((33, 33), scale=0.1)
     found.append(Entry("aten.linalg_matrix_exp.default", (matrix,), dtypes=FLOATS))
+    return found + _transforms() + _decompositions()
+
+
+def _transforms() -> list[Entry]:
+    """Fourier transforms of real rows, and back."""
+    found: list[Entry] = []
     for n in (64, 97, 400, 1000, 1024):
         found.append(Entry("aten._fft_r2c.default", (normal(4, n), [1], 0, True), dtypes=FLOATS))
+    for n in (64, 400, 1024):
+        x = Operand((4, n // 2 + 1), dtype=COMPLEX)
+        found.append(Entry("aten._fft_c2r.default", (x, [1], 2, n), dtypes=FLOATS))
+    planes = (normal(4, 8, 64), [1, 2], 0, True)
+    found.append(Entry("aten._fft_r2c.default", planes, dtypes=FLOATS, detail="planes"))
+    return found
+
+
+def _decompositions() -> list[Entry]:
+    """Linear algebra of a small matrix and of an odd one."""
+    found: list[Entry] = []
+    for n in (8, 33):
+        x = normal(n, n)
+        for op in ("linalg_inv_ex", "linalg_qr", "_linalg_svd"):
+            found.append(Entry(_full(op), (x,), dtypes=FLOATS))
+        found.append(Entry("aten._linalg_solve_ex.default", (x, normal(n, 3)), dtypes=FLOATS))
     return found
 
 

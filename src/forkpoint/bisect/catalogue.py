@@ -18,7 +18,11 @@ from forkpoint.bisect._catalogue_layers import LAYERS
 from forkpoint.bisect._catalogue_ops import OPS
 
 TIMES = "\N{MULTIPLICATION SIGN}"
-BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "int64": 8, "bool": 1}
+BYTES = {
+    "float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "int64": 8, "bool": 1,
+    "complex64": 8, "complex128": 16,
+}  # fmt: skip
+COMPLEX_OF = {"float32": "complex64", "float64": "complex128"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +128,8 @@ class _Writer:
 
     def _tensor(self, operand: ops.Operand) -> int:
         dtype = operand.dtype or self._dtype
+        if dtype == ops.COMPLEX:
+            dtype = COMPLEX_OF[self._dtype]
         shape, stride = list(operand.shape), _strides(operand)
         index = len(self.tensors)
         self.tensors.append(

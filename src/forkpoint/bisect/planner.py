@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from forkpoint.bisect.looker import BUILD, Looker
 from forkpoint.bisect.matrix import Column, matrix
-from forkpoint.bisect.model import Bisection, RowChange, Step
+from forkpoint.bisect.model import Bisection, Change, Step
 from forkpoint.bisect.releases import Release, newest_patches
 from forkpoint.bisect.results import machine
 from forkpoint.bisect.search import ASSUMPTION, Found, Seen, bisect
@@ -34,6 +34,7 @@ def find_change(
         raise search.with_what_is_known(error) from error
     except KeyboardInterrupt:
         raise stopped(f"{search.known()} The same command goes on from there.".strip()) from None
+    change = search.change(found.last_good, found.first_bad)
     return Bisection(
         package=looker.bench.package,
         subject=looker.survey.subject.title,
@@ -44,7 +45,9 @@ def find_change(
         skipped=tuple(map(str, found.skipped)),
         steps=tuple(search.steps.values()),
         builds=looker.bench.builds,
-        changed=search.changed(found.last_good, found.first_bad),
+        changed=change.rows,
+        appeared=change.appeared,
+        vanished=change.vanished,
         machine=machine(),
         assumption=ASSUMPTION,
         notes=search.notes(),
@@ -77,12 +80,11 @@ class _Search:
                 return found
             self._measure_recorded(doubted[0])
 
-    def changed(self, old: Release, new: Release) -> tuple[RowChange, ...]:
-        """The rows that changed between two releases that were looked at, with sizes."""
+    def change(self, old: Release, new: Release) -> Change:
+        """What changed between two releases that were looked at, with sizes."""
         before, after = self._columns[old], self._columns[new]
         pair = [before, self._looker.sized((old, before), (new, after))]
-        table = matrix(self._subject, self._looker.survey.axes, pair)
-        return table.changes[0].rows if table.changes else ()
+        return matrix(self._subject, self._looker.survey.axes, pair).changes[0]
 
     def notes(self) -> tuple[str, ...]:
         """What the answer rests on, besides what was run."""

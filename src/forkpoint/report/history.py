@@ -156,6 +156,7 @@ def _changed(found: Bisection) -> Iterator[str]:
         yield f"{counted(len(rest), 'row')} of modules and ops pass it on"
     for row in [] if own else rest[:MAX_ROWS]:
         yield f"{plain(row.name)}: other bits"
+    yield from other_ops(found.appeared, found.vanished, found.first_bad)
     for origin in dict.fromkeys(_origin(one) for own in found.diagnoses for one in own.origins):
         op, dtype, size, far, nearer = origin
         yield f"{op} ({dtype}): {size}; {far} ULP from float64, nearer: {nearer}"
@@ -202,6 +203,8 @@ def tables(history: History, change: Change) -> Iterator[Cells]:
 
 def reasons(history: History, change: Change) -> Iterator[str]:
     """What is to be said of a change of a script beside the tables."""
+    if is_script(history):
+        yield from other_ops(change.appeared, change.vanished, change.after)
     if change.rows and is_script(history):
         passed = sum(1 for one in change.rows if not one.own)
         if passed < len(change.rows):
@@ -209,6 +212,24 @@ def reasons(history: History, change: Change) -> Iterator[str]:
         elif not change.diagnoses:
             yield "no op call with equal inputs is known to differ: --diagnose searches for one"
     yield from diagnosed(change.diagnoses)
+
+
+def other_ops(appeared: Sequence[str], vanished: Sequence[str], release: str) -> Iterator[str]:
+    """Which op calls a script makes in one of two releases only: other software, not kernels.
+
+    Rows of modules are left out, and ops that are on both sides: they have other arguments.
+    """
+    new, old = ({_op(name) for name in names} - {""} for names in (appeared, vanished))
+    if new - old:
+        yield f"in {release} the script makes new calls of {', '.join(sorted(new - old))}"
+    if old - new:
+        yield f"in {release} the script no longer makes calls of {', '.join(sorted(old - new))}"
+
+
+def _op(name: str) -> str:
+    """The op of an op call's row; nothing for a module's."""
+    op, bracket, _ = name.partition("(")
+    return operator(op) if bracket and " " not in op else ""
 
 
 def diagnosed(diagnoses: Sequence[Diagnosis]) -> Iterator[str]:
