@@ -223,7 +223,7 @@ def other_ops(appeared: Sequence[str], vanished: Sequence[str], release: str) ->
     if new - old:
         yield f"in {release} the script makes new calls of {', '.join(sorted(new - old))}"
     if old - new:
-        yield f"in {release} the script no longer makes calls of {', '.join(sorted(old - new))}"
+        yield f"in {release} the script no longer makes some calls of {', '.join(sorted(old - new))}"
 
 
 def _op(name: str) -> str:
