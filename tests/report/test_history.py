@@ -200,7 +200,7 @@ def test_ops_of_one_release_only_are_named() -> None:
     new = ("aten._fused.default(float32[1,2])", "aten.add.Tensor(float32[2])")
     told = [
         "in 2.10.0 the script makes new calls of aten::_fused",
-        "in 2.10.0 the script no longer makes some calls of aten::bmm",
+        "in 2.10.0 the script makes no longer some calls of aten::bmm",
     ]
     change = replace(script().changes[0], appeared=new, vanished=gone)
     lines = on_terminal(replace(script(), changes=(change,))).splitlines()

@@ -352,7 +352,7 @@ def _transforms() -> list[Entry]:
     found: list[Entry] = []
     for n in (64, 97, 400, 1000, 1024):
         found.append(Entry("aten._fft_r2c.default", (normal(4, n), [1], 0, True), dtypes=FLOATS))
-    for n in (64, 400, 1024):
+    for n in (64, 400, 1024, 2046):
         x = Operand((4, n // 2 + 1), dtype=COMPLEX)
         found.append(Entry("aten._fft_c2r.default", (x, [1], 2, n), dtypes=FLOATS))
     planes = (normal(4, 8, 64), [1, 2], 0, True)
@@ -365,7 +365,7 @@ def _decompositions() -> list[Entry]:
     found: list[Entry] = []
     for n in (8, 33):
         x = normal(n, n)
-        for op in ("linalg_inv_ex", "linalg_qr", "_linalg_svd"):
+        for op in ("linalg_inv_ex", "linalg_qr", "_linalg_svd", "linalg_eigvals"):
             found.append(Entry(_full(op), (x,), dtypes=FLOATS))
         found.append(Entry("aten._linalg_solve_ex.default", (x, normal(n, 3)), dtypes=FLOATS))
     return found

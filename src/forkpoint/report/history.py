@@ -220,10 +220,9 @@ def other_ops(appeared: Sequence[str], vanished: Sequence[str], release: str) ->
     Rows of modules are left out, and ops that are on both sides: they have other arguments.
     """
     new, old = ({_op(name) for name in names} - {""} for names in (appeared, vanished))
-    if new - old:
-        yield f"in {release} the script makes new calls of {', '.join(sorted(new - old))}"
-    if old - new:
-        yield f"in {release} the script no longer makes some calls of {', '.join(sorted(old - new))}"
+    for ops, words in ((new - old, "new calls of"), (old - new, "no longer some calls of")):
+        if ops:
+            yield f"in {release} the script makes {words} {', '.join(sorted(ops))}"
 
 
 def _op(name: str) -> str:
