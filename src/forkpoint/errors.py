@@ -65,3 +65,10 @@ class RecordingError(ForkpointError):
 
 class StorageFull(ForkpointError):
     """The disk is full, or a storage limit would be passed."""
+
+
+def stopped(kept: str) -> KeyboardInterrupt:
+    """A Ctrl-C that says what was kept, in place of what was noted on its way here."""
+    stop = KeyboardInterrupt()
+    stop.add_note(kept)
+    return stop

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from math import prod
-
 from forkpoint.bisect import catalogue
-from forkpoint.bisect.catalogue import BYTES
+from forkpoint.bisect._catalogue_entry import ALL, CHANNELS_LAST, HEADS, Entry, Operand
+from forkpoint.bisect.catalogue import BYTES, calls_of
 
 
 def test_calls_are_distinct_and_stay_the_same() -> None:
@@ -18,10 +17,58 @@ def test_more_inputs_keep_the_calls_there_were() -> None:
     assert few < {call.digest for call in catalogue(inputs=3)}
 
 
-def test_every_storage_holds_its_tensor() -> None:
+def test_every_storage_ends_with_its_tensor() -> None:
     for call in catalogue(inputs=1):
         for tensor in call.document["tensors"]:
             storage = call.document["storages"][tensor["storage"]]
-            assert storage["bytes"] == prod(tensor["shape"]) * BYTES[tensor["dtype"]]
             last = sum((n - 1) * s for n, s in zip(tensor["shape"], tensor["stride"], strict=True))
-            assert last + 1 == prod(tensor["shape"])
+            assert storage["bytes"] == (last + 1) * BYTES[tensor["dtype"]]
+
+
+def test_no_two_elements_of_a_tensor_share_memory() -> None:
+    for call in catalogue(inputs=1):
+        for tensor in call.document["tensors"]:
+            reach = 1
+            for stride, size in sorted(zip(tensor["stride"], tensor["shape"], strict=True)):
+                assert size == 1 or stride >= reach
+                reach += (size - 1) * stride
+
+
+def test_a_memory_order_changes_strides_and_not_the_numbers() -> None:
+    shape = (2, 3, 4, 5)
+    entries = [
+        Entry("aten.relu.default", (operand,))
+        for operand in (
+            Operand(shape),
+            Operand(shape, order=CHANNELS_LAST),
+            Operand(shape, order=HEADS),
+            Operand(shape, every=2),
+        )
+    ]
+    found = [next(calls_of(entry, 1)).document for entry in entries]
+    assert [one["tensors"][0]["stride"] for one in found] == [
+        [60, 20, 5, 1],
+        [60, 1, 15, 3],
+        [60, 5, 15, 1],
+        [120, 40, 10, 2],
+    ]
+    assert len({one["storages"][0]["fill"]["seed"] for one in found}) == 1
+
+
+def test_a_dtype_argument_is_that_of_the_row() -> None:
+    calls = [one for one in catalogue(inputs=1) if one.op == "aten._softmax_backward_data.default"]
+    assert {one.dtype for one in calls} == set(ALL)
+    assert all(one.document["args"][-1] == {"dtype": one.dtype} for one in calls)
+
+
+def test_calls_of_earlier_versions_are_still_there() -> None:
+    """What was measured once is kept by these digests: a change of them measures all anew."""
+    known = {call.row: call.digest for call in catalogue(inputs=1)}
+    assert (
+        known[
+            "aten.addmm.default float32 384, 1\N{MULTIPLICATION SIGN}384, "
+            "384\N{MULTIPLICATION SIGN}384"
+        ]
+        == "d01be4df618fc46b8e8538c2f5c2ae89"
+    )
+    assert known["aten.relu.default float64 7"] == "4a119bb5240cecd6271f3fc03aaf576f"

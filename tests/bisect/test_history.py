@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from forkpoint.bisect import (
+    Answer,
     Bench,
     History,
     Looker,
@@ -83,6 +84,36 @@ def test_a_subject_that_fails_everywhere_is_said(
     assert "1.0, 1.1, 1.2, 1.3, 1.4: tinyop-...: ImportError: broken" in caught.value.message
 
 
+class Interrupted(Printed):
+    """Ctrl-C, at one release."""
+
+    def measure(self, environment: Environment, place: object, control: Path) -> dict[str, Answer]:
+        if environment.name == "tinyop-1.2":
+            signal.raise_signal(signal.SIGINT)
+        return super().measure(environment, place, control)
+
+
+def test_a_history_that_is_stopped_says_what_is_kept(
+    wheels: Path, bench: Make, results: Results
+) -> None:
+    with pytest.raises(KeyboardInterrupt) as caught:
+        measure(Interrupted(), bench(), results)
+    assert caught.value.__notes__ == [
+        "2 of 5 environments are measured, and kept: the same command goes on with the one it "
+        "was on."
+    ]
+
+
+def test_a_search_that_is_stopped_says_what_is_kept(
+    wheels: Path, bench: Make, results: Results
+) -> None:
+    with pytest.raises(KeyboardInterrupt) as caught:
+        find(bench(), results, "1.1", "1.4", Interrupted())
+    assert caught.value.__notes__ == [
+        "Looked at so far, and kept: 1.1 good. The same command goes on from there."
+    ]
+
+
 def test_a_killed_run_loses_the_release_it_was_on(
     wheels: Path, bench: Make, results: Results, tmp_path: Path
 ) -> None:
@@ -124,8 +155,10 @@ def test_a_limit_holds_for_environments_and_packages(
     assert 0 < limited.room.peak < 10**6
 
 
-def find(bench: Bench, results: Results, good: str, bad: str) -> object:
-    subject = Printed()
+def find(
+    bench: Bench, results: Results, good: str, bad: str, subject: Printed | None = None
+) -> object:
+    subject = subject or Printed()
     between = select(list_releases("tinyop"), f">={good},<={bad}")
     looker = Looker(Survey(subject=subject, releases=()), bench=bench, results=results)
     return find_change(between, looker=looker, say=lambda _: None)

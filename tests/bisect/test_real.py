@@ -142,6 +142,9 @@ def test_a_diagnosis_gives_origins_size_and_the_nearer_side(folder: Path) -> Non
     text = run(folder, *words[:-4], "-q", "s.py").out
     assert "aten::native_layer_norm (float32) differs by itself in" in text
     assert "Only `native_layer_norm` (fp32) differs by itself" in text
+    shutil.rmtree(diagnosis["folder"])
+    (known,) = result(run(folder, *words), BISECT_FILE_NAME)["diagnoses"]
+    assert known == {**diagnosis, "folder": ""}
 
 
 def test_a_script_that_fails_everywhere_is_said(folder: Path) -> None:

@@ -171,9 +171,42 @@ def test_history(name: str, snapshot: SnapshotAssertion) -> None:
     assert show.to_markdown(HISTORIES[name]) == snapshot(name="markdown")
 
 
+@pytest.mark.parametrize(
+    ("machine", "words"),
+    [
+        ({}, "an unknown processor"),
+        ({"processor": "", "processors": "1"}, "an unknown processor, 1 processor"),
+        (
+            {
+                "processor": "AMD EPYC", "family": "25 17 1", "features": "fpu avx avx2 avx512f",
+                "processors": "2", "libc": "glibc 2.36",
+            },
+            "AMD EPYC (family 25, model 17, AVX-512), 2 processors, glibc 2.36",
+        ),
+        ({"processor": "AMD EPYC", "features": "avx2 fma avx"}, "AMD EPYC (AVX2)"),
+    ],
+)  # fmt: skip
+def test_a_machine_is_told_from_its_like(machine: dict[str, str], words: str) -> None:
+    assert show.machine_words(machine) == words
+
+
 @pytest.mark.parametrize("diagnoses", [(), (DIAGNOSIS,)])
 def test_bisection(diagnoses: tuple[Diagnosis, ...], snapshot: SnapshotAssertion) -> None:
     assert on_terminal(bisection(*diagnoses)) == snapshot
+
+
+def test_ops_of_one_release_only_are_named() -> None:
+    gone = ("step 0 attention", "aten.bmm.default(float32[1,2,3])", "aten.add.Tensor(float32[1])")
+    new = ("aten._fused.default(float32[1,2])", "aten.add.Tensor(float32[2])")
+    told = [
+        "in 2.10.0 the script makes new calls of aten::_fused",
+        "in 2.10.0 the script makes no longer some calls of aten::bmm",
+    ]
+    change = replace(script().changes[0], appeared=new, vanished=gone)
+    lines = on_terminal(replace(script(), changes=(change,))).splitlines()
+    assert [line.strip() for line in lines if "the script" in line] == told
+    lines = on_terminal(replace(bisection(), appeared=new, vanished=gone)).splitlines()
+    assert [line.strip() for line in lines if "the script" in line] == told
 
 
 @pytest.mark.parametrize("name", HISTORIES)

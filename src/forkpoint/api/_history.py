@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from forkpoint.api._options import Observer
@@ -261,7 +262,7 @@ def _requirement(text: str) -> tuple[str, str]:
             f"{text!r} does not say which releases of which package.",
             hint="Write for example --releases 'torch>=2.0,<2.16'.",
         ) from None
-    return found.name, str(found.specifier)
+    return canonicalize_name(found.name), str(found.specifier)
 
 
 def _version(text: str, option: str) -> Version:

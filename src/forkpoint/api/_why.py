@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from packaging.version import Version
 
@@ -69,7 +70,7 @@ class Why:
         places = self._place(before, axis), self._place(after, axis)
         known = places[1].diagnosis(places[0], self.script.name)
         if known is not None:
-            return known
+            return known if Path(known.folder).is_dir() else replace(known, folder="")
         self.observer.note(f"{before.name} and {after.name}: searching for what changed")
         found = self._compared(before, after, axis)
         if found.failure is None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from forkpoint.bisect.results import Installed, digest
@@ -55,7 +56,8 @@ def parse_constraint(text: str) -> Constraint:
             hint="Write which releases, a colon, and what they need: 'torch<2.3: numpy<2'.",
         )
     needed = tuple(parse_requirement(one) for one in rest.split())
-    return Constraint(package=releases.name, releases=releases.specifier, requirements=needed)
+    package = canonicalize_name(releases.name)
+    return Constraint(package=package, releases=releases.specifier, requirements=needed)
 
 
 KNOWN = (
@@ -71,7 +73,6 @@ class Ready:
 
     environment: Environment
     seconds: float
-    existed: bool
     cache: EnvironmentCache
 
     @property
@@ -173,7 +174,7 @@ class Bench:
             self.room.learn(self.package, key, grown(), disk_usage(cache.path(environment.key)))
         self.builds += bool(said)
         seconds = time.monotonic() - began
-        return Ready(environment=environment, seconds=seconds, existed=not said, cache=cache)
+        return Ready(environment=environment, seconds=seconds, cache=cache)
 
     def _open(self) -> EnvironmentCache:
         if self.max_bytes is None:

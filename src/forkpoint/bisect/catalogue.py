@@ -11,13 +11,18 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
-from forkpoint.bisect import _catalogue_ops as ops
+from forkpoint.bisect import _catalogue_entry as ops
+from forkpoint.bisect._catalogue_layers import LAYERS
+from forkpoint.bisect._catalogue_ops import OPS
 
 TIMES = "\N{MULTIPLICATION SIGN}"
-BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "int64": 8, "bool": 1}
+BYTES = {
+    "float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "int64": 8, "bool": 1,
+    "complex64": 8, "complex128": 16,
+}  # fmt: skip
+COMPLEX_OF = {"float32": "complex64", "float64": "complex128"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +53,14 @@ def catalogue(*, inputs: int = 4, only: Sequence[str] = ()) -> tuple[CatalogueCa
     """
     return tuple(
         call
-        for entry in ops.ENTRIES
+        for entry in (*OPS, *LAYERS)
         if not only or any(word in entry.op for word in only)
-        for call in _calls(entry, inputs)
+        for call in calls_of(entry, inputs)
     )
 
 
-def _calls(entry: ops.Entry, inputs: int) -> Iterator[CatalogueCall]:
+def calls_of(entry: ops.Entry, inputs: int) -> Iterator[CatalogueCall]:
+    """The calls of one entry: ``inputs`` random inputs for each of its dtypes."""
     for dtype in entry.dtypes:
         for seed in range(inputs):
             writer = _Writer(dtype, _seed(entry, dtype, seed))
@@ -83,6 +89,20 @@ def _seed(entry: ops.Entry, dtype: str, number: int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
+def _strides(operand: ops.Operand) -> list[int]:
+    """How many elements lie between neighbours of each dimension."""
+    count = len(operand.shape)
+    order = list(operand.order or range(count))
+    if operand.transposed:
+        order[-2:] = order[:-3:-1]
+    stride = [0] * count
+    step = operand.every
+    for dimension in reversed(order):
+        stride[dimension] = step
+        step *= operand.shape[dimension]
+    return stride
+
+
 class _Writer:
     """Turns arguments into VALUEs, and collects the tensors that they name."""
 
@@ -98,6 +118,8 @@ class _Writer:
             return {"none": True}
         if isinstance(argument, ops.Operand):
             return {"tensor": self._tensor(argument)}
+        if isinstance(argument, ops.Dtype):
+            return {"dtype": argument.name or self._dtype}
         if isinstance(argument, float):
             return {"float": argument.hex()}
         if isinstance(argument, bool | int | str):
@@ -106,11 +128,9 @@ class _Writer:
 
     def _tensor(self, operand: ops.Operand) -> int:
         dtype = operand.dtype or self._dtype
-        shape = list(operand.shape)
-        stride = [prod(shape[at + 1 :]) for at in range(len(shape))]
-        if operand.transposed:
-            rows = shape[-2]
-            stride[-2:] = [1, rows]
+        if dtype == ops.COMPLEX:
+            dtype = COMPLEX_OF[self._dtype]
+        shape, stride = list(operand.shape), _strides(operand)
         index = len(self.tensors)
         self.tensors.append(
             {
@@ -127,7 +147,8 @@ class _Writer:
                 "requires_grad": False,
             }
         )
-        size = prod(shape) * BYTES[dtype]
+        last = sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
+        size = (last + 1) * BYTES[dtype]
         self.storages.append({"fill": self._fill(operand, index), "bytes": size})
         return index
 

@@ -11,7 +11,7 @@ from forkpoint.bisect.matrix import Column, matrix
 from forkpoint.bisect.model import History
 from forkpoint.bisect.results import Results, machine
 from forkpoint.bisect.survey import Say, Survey, Walk
-from forkpoint.errors import EnvironmentFailed, StorageFull
+from forkpoint.errors import EnvironmentFailed, StorageFull, stopped
 
 
 def run_history(survey: Survey, *, bench: Bench, results: Results, say: Say) -> History:
@@ -43,13 +43,17 @@ def _columns(survey: Survey, bench: Bench, results: Results, say: Say) -> list[C
         try:
             return walk.columns()
         except StorageFull as error:
-            total = len(survey.releases) * len(survey.pythons)
-            done = total - walk.remaining
-            raise StorageFull(
-                error.message,
-                hint=f"{error.hint} {done} of {total} environments are measured, and kept: the "
-                "same command goes on with the one it was on.",
-            ) from error
+            raise StorageFull(error.message, hint=f"{error.hint} {_kept(survey, walk)}") from error
+        except KeyboardInterrupt:
+            raise stopped(_kept(survey, walk)) from None
+
+
+def _kept(survey: Survey, walk: Walk) -> str:
+    total = len(survey.releases) * len(survey.pythons)
+    return (
+        f"{total - walk.remaining} of {total} environments are measured, and kept: the same "
+        "command goes on with the one it was on."
+    )
 
 
 def _reasons(columns: list[Column]) -> str:

@@ -178,8 +178,9 @@ class Step:
 class Bisection:
     """Between which two releases the result changed; ``skipped`` lie between them.
 
-    ``builds`` counts environments that were not there before. ``notes`` are whole sentences:
-    what was taken at the caller's word, and what from capsules.
+    ``builds`` counts environments that were not there before. ``appeared`` and ``vanished`` are
+    rows that ran in one of the two only. ``notes`` are whole sentences: what was taken at the
+    caller's word, and what from capsules.
     """
 
     package: str
@@ -194,6 +195,8 @@ class Bisection:
     changed: tuple[RowChange, ...]
     machine: dict[str, str]
     assumption: str
+    appeared: tuple[str, ...] = ()
+    vanished: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     diagnoses: tuple[Diagnosis, ...] = ()
     seconds: float = 0.0

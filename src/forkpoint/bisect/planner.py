@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 
 from forkpoint.bisect.looker import BUILD, Looker
 from forkpoint.bisect.matrix import Column, matrix
-from forkpoint.bisect.model import Bisection, RowChange, Step
+from forkpoint.bisect.model import Bisection, Change, Step
 from forkpoint.bisect.releases import Release, newest_patches
 from forkpoint.bisect.results import machine
 from forkpoint.bisect.search import ASSUMPTION, Found, Seen, bisect
-from forkpoint.errors import EnvironmentFailed, ForkpointError, StorageFull, UsageError
+from forkpoint.errors import EnvironmentFailed, ForkpointError, StorageFull, UsageError, stopped
 
 Bits = tuple[tuple[tuple[str, tuple[str, ...]], ...], ...]
 
@@ -32,6 +32,9 @@ def find_change(
         found = search.find()
     except (EnvironmentFailed, StorageFull, UsageError) as error:
         raise search.with_what_is_known(error) from error
+    except KeyboardInterrupt:
+        raise stopped(f"{search.known()} The same command goes on from there.".strip()) from None
+    change = search.change(found.last_good, found.first_bad)
     return Bisection(
         package=looker.bench.package,
         subject=looker.survey.subject.title,
@@ -42,7 +45,9 @@ def find_change(
         skipped=tuple(map(str, found.skipped)),
         steps=tuple(search.steps.values()),
         builds=looker.bench.builds,
-        changed=search.changed(found.last_good, found.first_bad),
+        changed=change.rows,
+        appeared=change.appeared,
+        vanished=change.vanished,
         machine=machine(),
         assumption=ASSUMPTION,
         notes=search.notes(),
@@ -75,12 +80,11 @@ class _Search:
                 return found
             self._measure_recorded(doubted[0])
 
-    def changed(self, old: Release, new: Release) -> tuple[RowChange, ...]:
-        """The rows that changed between two releases that were looked at, with sizes."""
+    def change(self, old: Release, new: Release) -> Change:
+        """What changed between two releases that were looked at, with sizes."""
         before, after = self._columns[old], self._columns[new]
         pair = [before, self._looker.sized((old, before), (new, after))]
-        table = matrix(self._subject, self._looker.survey.axes, pair)
-        return table.changes[0].rows if table.changes else ()
+        return matrix(self._subject, self._looker.survey.axes, pair).changes[0]
 
     def notes(self) -> tuple[str, ...]:
         """What the answer rests on, besides what was run."""
@@ -101,9 +105,12 @@ class _Search:
 
     def with_what_is_known(self, error: ForkpointError) -> ForkpointError:
         """The same error, with the releases that were looked at before it."""
+        return type(error)(error.message, hint=f"{error.hint} {self.known()}".strip())
+
+    def known(self) -> str:
+        """A sentence on what was looked at; nothing where there is none."""
         seen = ", ".join(f"{one.version} {one.state}" for one in self.steps.values())
-        hint = f"{error.hint} Looked at so far, and kept: {seen}." if seen else error.hint
-        return type(error)(error.message, hint=hint)
+        return f"Looked at so far, and kept: {seen}." if seen else ""
 
     def _once(self) -> Found[Release]:
         self.steps.clear()
@@ -131,6 +138,7 @@ class _Search:
 
     def _look_at_bad(self, bad: Release) -> None:
         self._require(bad)
+        self._note(bad, self._state(bad))
         if self._state(bad) == "good":
             good = self._between[0]
             raise UsageError(
@@ -138,7 +146,6 @@ class _Search:
                 hint="There is no change to find, or one that was reverted: --all looks at every "
                 "release between.",
             )
-        self._note(bad, "bad")
 
     def _look(self, release: Release) -> Seen:
         """Whether a release between the ends has the bits of the good one."""

@@ -275,8 +275,9 @@ class Walk:
         python = f" with Python {unit[1]}" if unit[1] else ""
         text = f"{self._survey.releases[unit[0]]}{python}: {left} of {len(self._known)} to measure"
         if self._spent:
-            minutes = left * sum(self._spent) / len(self._spent) / 60
-            text += f", about {minutes:.0f} min left if the others take as long"
+            minutes = round(left * sum(self._spent) / len(self._spent) / 60)
+            time_left = f"about {minutes} min" if minutes else "less than a minute"
+            text += f", {time_left} left if the others take as long"
         self._say(text)
 
 

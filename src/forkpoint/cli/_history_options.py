@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
 from forkpoint import api
 from forkpoint.bisect import (
@@ -89,6 +91,12 @@ def read_subject(chosen: Mapping[str, Any]) -> Subject:
         return _catalogue(chosen)
     if chosen.get("ops"):
         raise UsageError("--op chooses among the catalogue's ops.", hint="Add --catalogue.")
+    if not words and not chosen.get("module"):
+        raise UsageError(
+            "There is nothing to run.",
+            hint="Name a script, a module with -m, or folders that hold capsules; 'forkpoint "
+            "history --catalogue' needs none of these.",
+        )
     if words and (Path(words[0]) / "capsule.json").is_file():
         return capsule_subject([Path(word) for word in words])
     if words and Path(words[0]).is_dir():
@@ -104,13 +112,21 @@ def _no_capsule(folder: Path) -> UsageError:
     return UsageError(f"{folder} is a folder, and holds no capsule.", hint=hint)
 
 
+def _is_of_torch(releases: str) -> bool:
+    """Whether these are torch's releases; what cannot be read is said where it is read."""
+    try:
+        return canonicalize_name(Requirement(releases).name) == "torch"
+    except InvalidRequirement:
+        return True
+
+
 def _catalogue(chosen: Mapping[str, Any]) -> Subject:
     if chosen["words"]:
         raise UsageError(
             "--catalogue brings its own calls and takes no script.",
             hint=f"Leave away either --catalogue or {chosen['words'][0]}.",
         )
-    if not chosen["releases"].lower().startswith("torch"):
+    if not _is_of_torch(chosen["releases"]):
         raise UsageError(
             f"The catalogue is of torch's ops, and --releases asks for {chosen['releases']!r}.",
             hint="Write --releases 'torch>=2.0,<2.16', or name a script.",

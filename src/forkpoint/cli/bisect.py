@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 from rich.console import Console
 
 from forkpoint import api
@@ -65,7 +66,8 @@ def bisect(**chosen: Any) -> int:
 
 def _ends(chosen: dict[str, Any]) -> tuple[str, str, str]:
     """The package and both versions, out of ``torch==2.9.1`` or, with --package, ``2.9.1``."""
-    package, versions = chosen["package"], []
+    package: str = canonicalize_name(chosen["package"] or "")
+    versions = []
     for option in ("good", "bad"):
         text = chosen[option]
         if "=" not in text and package:
@@ -83,11 +85,12 @@ def _ends(chosen: dict[str, Any]) -> tuple[str, str, str]:
                 f"--{option} {text!r} does not name one release.",
                 hint=f"Write --{option} 'torch==2.9.1'.",
             )
-        if package and requirement.name != package:
+        name = canonicalize_name(requirement.name)
+        if package and name != package:
             raise UsageError(
                 f"--{option} {text!r} is about another package than {package}.",
                 hint="Bisect one package; hold others with --with.",
             )
-        package = requirement.name
+        package = name
         versions.append(exact[0].version)
     return package, versions[0], versions[1]

@@ -48,7 +48,8 @@ def run_job(
     try:
         return _run_staged(environment, job, Control(control.absolute()), timeout, watcher)
     except KeyboardInterrupt as stop:
-        stop.add_note(kept(job.recording))
+        if job.recording is not None:
+            stop.add_note(kept(job.recording))
         raise
 
 

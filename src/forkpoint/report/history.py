@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -16,6 +16,9 @@ from forkpoint.model import Origin
 from forkpoint.report.words import counted, number, operator, plain, ulp
 
 MAX_ROWS = 40
+
+_VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "sve": "SVE", "asimd": "NEON"}
+"""What kernels are chosen by, the widest first."""
 
 
 def to_json(found: History | Bisection) -> bytes:
@@ -67,7 +70,7 @@ def introduction(history: History) -> Iterator[str]:
         f"{history.subject}: {counted(len(measured), 'release')} of {history.package}, "
         f"{counted(len(history.rows), 'row')}, {counted(inputs, 'input')} in each release"
     )
-    yield f"on {plain(history.machine.get('processor', 'an unknown processor'))}"
+    yield f"on {plain(machine_words(history.machine))}"
     for one in history.releases:
         if one.state == "skipped":
             yield f"{one.version} was skipped: {plain(one.reason or '')}"
@@ -80,12 +83,30 @@ def introduction(history: History) -> Iterator[str]:
     yield from history.notes
 
 
+def machine_words(machine: Mapping[str, str]) -> str:
+    """A machine in the words that tell one from another that gives other bits.
+
+    Processors of one name differ in their model and in the vectors that kernels are chosen by.
+    """
+    family, model = [*machine.get("family", "").split(), "", ""][:2]
+    known = [f"family {family}"] if family else []
+    known += [f"model {model}"] if model else []
+    features = machine.get("features", "").split()
+    known += [name for flag, name in _VECTORS.items() if flag in features][:1]
+    words = machine.get("processor") or "an unknown processor"
+    if known:
+        words += f" ({', '.join(known)})"
+    if machine.get("processors", "").isdigit():
+        words += f", {counted(int(machine['processors']), 'processor')}"
+    return f"{words}, {machine['libc']}" if machine.get("libc") else words
+
+
 def to_markdown(history: History) -> str:
     """The history as Markdown."""
     lines = [f"# {history.package}: {history.subject}", ""]
     lines += [f"{line}  " for line in introduction(history)]
     for change in history.changes:
-        lines += ["", f"## {summary(change)}", ""]
+        lines += [*([""] if lines[-1] else []), f"## {summary(change)}", ""]
         if change.appeared:
             lines += [f"New here: {counted(len(change.appeared), 'row')}.", ""]
         if change.vanished:
@@ -135,6 +156,7 @@ def _changed(found: Bisection) -> Iterator[str]:
         yield f"{counted(len(rest), 'row')} of modules and ops pass it on"
     for row in [] if own else rest[:MAX_ROWS]:
         yield f"{plain(row.name)}: other bits"
+    yield from other_ops(found.appeared, found.vanished, found.first_bad)
     for origin in dict.fromkeys(_origin(one) for own in found.diagnoses for one in own.origins):
         op, dtype, size, far, nearer = origin
         yield f"{op} ({dtype}): {size}; {far} ULP from float64, nearer: {nearer}"
@@ -181,6 +203,8 @@ def tables(history: History, change: Change) -> Iterator[Cells]:
 
 def reasons(history: History, change: Change) -> Iterator[str]:
     """What is to be said of a change of a script beside the tables."""
+    if is_script(history):
+        yield from other_ops(change.appeared, change.vanished, change.after)
     if change.rows and is_script(history):
         passed = sum(1 for one in change.rows if not one.own)
         if passed < len(change.rows):
@@ -188,6 +212,23 @@ def reasons(history: History, change: Change) -> Iterator[str]:
         elif not change.diagnoses:
             yield "no op call with equal inputs is known to differ: --diagnose searches for one"
     yield from diagnosed(change.diagnoses)
+
+
+def other_ops(appeared: Sequence[str], vanished: Sequence[str], release: str) -> Iterator[str]:
+    """Which op calls a script makes in one of two releases only: other software, not kernels.
+
+    Rows of modules are left out, and ops that are on both sides: they have other arguments.
+    """
+    new, old = ({_op(name) for name in names} - {""} for names in (appeared, vanished))
+    for ops, words in ((new - old, "new calls of"), (old - new, "no longer some calls of")):
+        if ops:
+            yield f"in {release} the script makes {words} {', '.join(sorted(ops))}"
+
+
+def _op(name: str) -> str:
+    """The op of an op call's row; nothing for a module's."""
+    op, bracket, _ = name.partition("(")
+    return operator(op) if bracket and " " not in op else ""
 
 
 def diagnosed(diagnoses: Sequence[Diagnosis]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from plotly.offline import get_plotlyjs
 from forkpoint.bisect import History
 from forkpoint.report.history import introduction, reasons, summary, tables
 from forkpoint.report.page import asset, data_block, render_page, write_page
-from forkpoint.report.words import plain
+from forkpoint.report.words import operator, plain
 
 
 def write_history_page(history: History, path: str | os.PathLike[str]) -> Path:
@@ -25,7 +25,11 @@ def history_to_html(history: History) -> str:
     """The page as text; nothing in it is loaded from elsewhere."""
     changes = [
         {
+            "step": f"{change.before} → {change.after}",
             "summary": summary(change),
+            "changed": len(change.rows),
+            "compared": change.compared,
+            "share": len(change.rows) / change.compared if change.compared else 0.0,
             "tables": list(tables(history, change)),
             "sentences": list(reasons(history, change)),
         }
@@ -63,6 +67,7 @@ def _matrix(history: History) -> dict[str, object]:
         "rows": [
             {
                 "name": plain(f"{row.name} {row.axis}".strip()),
+                "group": plain(f"{operator(row.op)} {row.dtype} {row.axis}") if row.op else None,
                 "cells": row.cells,
                 "hover": [
                     plain(hover.get((row.name, row.axis, version), row.absent.get(version, "")))
