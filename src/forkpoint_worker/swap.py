@@ -3,7 +3,8 @@
 A result is rebuilt after the pattern of the function's own: the same containers, with the
 reference's tensors and plain values in their places. What was rebuilt is hashed like any other
 result, and handed on only where that gives the digest that the reference recorded: a swapped
-result has the reference's bits, or it is not swapped and counted as uncovered (`schema.NOT_SWAPPED`).
+result has the reference's bits, or it is not swapped and counted as uncovered
+(`schema.NOT_SWAPPED`).
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ def test_a_tensor_is_the_references_and_what_follows_is_equal(tmp):
 
     good, bad, a, b = both(tmp, run, ["tensor", "downstream"], swap=["tensor"])
     assert torch.equal(good, bad)
-    own, after = (dict((e.op, e) for e in seen.of("watch")) for seen in (a, b))
+    own, after = ({e.op: e for e in seen.of("watch")} for seen in (a, b))
     assert own["swapped:tensor"].digest != after["swapped:tensor"].digest
     assert own["swapped:downstream"].digest == after["swapped:downstream"].digest
     assert not b.uncovered
