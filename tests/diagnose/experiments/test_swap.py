@@ -81,7 +81,7 @@ def test_swaps_in_a_small_indexer(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "indexer.py").write_text(INDEXER)
     (tmp_path / "run.py").write_text(SCRIPT)
-    names = ("embed", "train", "assign+train", "release")
+    names = ("embed", "assign+train", "release")
     options = forkpoint.Options(
         out=tmp_path / "results",
         watch=("indexer:search",),
