@@ -81,7 +81,7 @@ def diff(
     """
     limits = parse_tolerance(tolerance) if isinstance(tolerance, str) else tolerance
     with Recording.open(Path(baseline)) as one, Recording.open(Path(candidate)) as two:
-        return diff_recordings(one, two, tolerance=limits)
+        return _with_stages(diff_recordings(one, two, tolerance=limits))
 
 
 def run_comparison(
@@ -102,7 +102,8 @@ def run_comparison(
         collector = collector_for(workload, options, results.artifacts)
         results.remember(workload, (baseline, candidate), read_tolerance(options.tolerance))
         work = _Work(runner, workload, results, (baseline, candidate), reproduce, collector)
-        finished = _with_stages(work.finish())
+        finished = work.finish()
+        finished = replace(finished, comparison=_with_stages(finished.comparison))
         files = None
         if collector is not None:
             files, finished = _with_files(finished, collector, work)
@@ -137,17 +138,11 @@ def _with_files(
     return files, replace(finished, comparison=comparison, failures=failures)
 
 
-def _with_stages(finished: Finished) -> Finished:
+def _with_stages(comparison: Comparison) -> Comparison:
     """The comparison with what its watched calls say of floats and integers."""
-    comparison = finished.comparison
     found = find_stages(comparison.watched)
     return (
-        replace(
-            finished,
-            comparison=replace(comparison, experiments=(*comparison.experiments, found)),
-        )
-        if found
-        else finished
+        replace(comparison, experiments=(*comparison.experiments, found)) if found else comparison
     )
 
 
