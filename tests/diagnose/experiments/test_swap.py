@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import forkpoint
 from forkpoint.api import run_comparison
-from forkpoint.diagnose import judge_swap, untried_swap
+from forkpoint.diagnose import judge_swap, procedure, untried_swap
+from forkpoint.diagnose.experiments import Findings
 from forkpoint.host import Workload
 from forkpoint.model import (
     Artifact,
@@ -264,3 +265,17 @@ def test_a_swap_that_names_no_function_is_refused(name: str) -> None:
 def test_what_is_swapped_is_watched() -> None:
     options = forkpoint.Options(watch=("m:a", "m:b"), swap=("m:b+m:c", "m:a"))
     assert options.watched == ("m:a", "m:b", "m:c")
+
+
+def test_a_later_search_for_the_cause_keeps_swaps() -> None:
+    """`explain` searches again, and adds experiments before them."""
+    swapped = untried_swap(("m:f",), _comparison(_call("f", same=True)))
+    assert swapped is not None
+    searched, later = (
+        Experiment(name=name, hypothesis="", outcome=Outcome.SUPPORTED, evidence="")
+        for name in ("sufficiency", "oracle")
+    )
+    before = replace(demo(), experiments=(swapped, swapped))
+    found = procedure._explained(before, (), (searched,), None)
+    found = procedure._with(found, Findings(experiment=later))
+    assert found.experiments == (searched, later, swapped, swapped)
