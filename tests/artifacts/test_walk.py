@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from rich.console import Console
 from forkpoint.api import diff_artifacts
 from forkpoint.artifacts import Context, compare_trees
 from forkpoint.artifacts.comparer import File, Refused
+from forkpoint.artifacts.tree import _Comparison
 from forkpoint.artifacts.walk import Bad, entries
 from forkpoint.compare import PRESETS
 from forkpoint.model import Artifact, Verdict
@@ -101,14 +103,17 @@ def test_a_file_that_is_written_to_meanwhile_is_refused(sides: Sides, text: str)
         listed.read()
 
 
-def test_a_file_that_vanished_is_named(sides: Sides) -> None:
+@pytest.mark.parametrize("name", ["x.txt", "x.json", "x.jsonl", "x.csv", "x.run", "x.pt", "x.npy"])
+def test_a_file_that_vanished_is_named(sides: Sides, name: str) -> None:
+    for number, side in enumerate(sides):
+        (side / name).write_bytes(b"\x80\x02" if name == "x.pt" else b"[%d]" % number)
     one, two = entries(sides[0]), entries(sides[1])
-    (sides[0] / "fine.txt").unlink()
-    from forkpoint.artifacts.tree import _Comparison
-
-    (found,) = _Comparison(CONTEXT, None).compare(one, two)
-    assert found.verdict is Verdict.NOT_COMPARABLE
-    assert found.summary == "It cannot be read: No such file or directory."
+    (sides[0] / name).unlink()
+    unpack = nullcontext  # of no use here: nothing is left to unpack
+    found = {a.path: a for a in _Comparison(CONTEXT, unpack).compare(one, two)}
+    assert found["fine.txt"].verdict is Verdict.IDENTICAL
+    assert found[name].verdict is Verdict.NOT_COMPARABLE
+    assert found[name].summary == "It cannot be read: No such file or directory."
 
 
 def test_folders_a_thousand_deep_are_walked(sides: Sides) -> None:
@@ -152,8 +157,6 @@ def test_what_is_below_an_unread_folder_is_not_called_one_sided(sides: Sides) ->
     one, two = entries(sides[0]), entries(sides[1])
     del one["sub/x.txt"]
     one["sub"] = Bad("sub", "The folder cannot be read: Permission denied.", folder=True)
-    from forkpoint.artifacts.tree import _Comparison
-
     for pair in ((one, two), (two, one)):
         found = {a.path: a for a in _Comparison(CONTEXT, None).compare(*pair)}
         assert found.keys() == {"sub", "fine.txt"}

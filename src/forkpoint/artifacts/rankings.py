@@ -242,7 +242,7 @@ def _is_json_ranking(file: File) -> bool:
         return False
     try:
         return bool(_read_json(file))
-    except Refused:
+    except (Refused, OSError):
         return False
 
 

@@ -120,7 +120,12 @@ class _Comparison:
         """Compare files of ``torch.save``, as many at a time as `BATCH` allows."""
         unlike = []
         for pair in pairs:
-            if same_bytes(*pair):
+            try:
+                same = same_bytes(*pair)
+            except OSError as error:
+                yield pair, [_failed(pair[0].name, TorchFile.kind, error)]
+                continue
+            if same:
                 yield pair, [_identical(pair[0], TorchFile.kind)]
             else:
                 unlike.append(pair)
