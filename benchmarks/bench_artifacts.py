@@ -5,7 +5,7 @@
 Makes two folders of that size each, reads them once so that they come from memory, and
 compares them in a process of its own: equal files, a fifth of the values changed, all changed by
 one ULP, or by many. Speed counts the bytes of one folder. The files of a folder are hard links
-to one of 256 MiB, so that 10 GB need no room.
+to one of 256 MiB, so that 10 GB need no room. ``--only float16`` leaves other dtypes out.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from safetensors import serialize_file
 
 from forkpoint.environments import parse_size
+from forkpoint.store import DTYPES
 
 FILE = 256 << 20
 CASES = (
@@ -29,6 +31,8 @@ CASES = (
     ("float32", 1.0, "far"),
     ("float16", 1.0, ""),
     ("float16", 1.0, "far"),
+    ("bfloat16", 1.0, ""),
+    ("bfloat16", 1.0, "far"),
     ("float64", 1.0, "far"),
     ("int32", 1.0, ""),
     ("uint8", 0.02, ""),
@@ -54,8 +58,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=parse_size, default=2 * 10**9)
     parser.add_argument("--folder", type=Path, help="where the files go for the time")
+    parser.add_argument("--only", metavar="DTYPE")
     chosen = parser.parse_args()
     for case in CASES:
+        if chosen.only not in (None, case[0]):
+            continue
         with tempfile.TemporaryDirectory(dir=chosen.folder) as place:
             measure(Path(place), chosen.size, case)
 
@@ -82,16 +89,22 @@ def write(place: Path, files: int, case: tuple[str, float, str]) -> None:
     """One random file under several names, and its neighbour with other bits."""
     dtype, changed, how = case
     rng = np.random.default_rng(0)
-    items = FILE // np.dtype(dtype).itemsize
-    random = rng.standard_normal(items) if dtype[0] == "f" else rng.integers(0, 256, items)
-    one = random.astype(dtype)
+    kind = DTYPES[dtype]
+    items = FILE // kind.itemsize
+    random = rng.integers(0, 256, items) if "int" in dtype else rng.standard_normal(items)
+    one = random.astype(kind)
     two = (one + one.dtype.type(1e-3)) if how else one.copy()
     two.view(f"u{two.itemsize}")[rng.random(items) < changed] ^= 1
     for name, array in (("a", one), ("b", two)):
         (place / name).mkdir()
-        np.save(place / name / "0.npy", array)
+        first = place / name / ("0.npy" if kind.isbuiltin else "0.safetensors")
+        if kind.isbuiltin:
+            np.save(first, array)
+        else:  # numpy has no name for it
+            tensor = {"dtype": dtype, "shape": [items], "data": array.tobytes()}
+            serialize_file({"x": tensor}, first)
         for number in range(1, files):
-            os.link(place / name / "0.npy", place / name / f"{number}.npy")
+            os.link(first, first.with_stem(str(number)))
 
 
 if __name__ == "__main__":

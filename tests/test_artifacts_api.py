@@ -33,7 +33,9 @@ def test_each_run_finds_nothing_and_the_recorded_runs_are_kept(collector: Collec
         write(collector.path, value)
         collector.take(name, keep=keep)
     assert not collector.path.exists()
-    (found,) = collector.compare(("a", "b"), PRESETS["torch"])
+    (found,) = collector.compare(
+        (collector.kept("a"), collector.kept("b")), tolerance=PRESETS["torch"]
+    )
     assert (found.path, found.verdict) == ("out/x.npy", Verdict.DIVERGENT)
     assert found.metrics is not None
     assert found.metrics.max_abs == 1.0
@@ -48,7 +50,9 @@ def test_what_was_there_before_is_not_touched(collector: Collector) -> None:
 
 def test_runs_that_write_nothing_are_not_called_identical(collector: Collector) -> None:
     collector.take("a", keep=True)
-    (found,) = collector.compare(("a", "b"), PRESETS["torch"])
+    (found,) = collector.compare(
+        (collector.kept("a"), collector.kept("b")), tolerance=PRESETS["torch"]
+    )
     assert found.verdict is Verdict.NOT_COMPARABLE
 
 
@@ -86,7 +90,11 @@ def test_judgements_may_be_written_by_the_runs(collector: Collector) -> None:
         (collector.path / "t.run").write_text(run)
         (collector.path / "qrels.txt").write_text("q 0 x 1\n")
         collector.take(name, keep=True)
-    found = collector.compare(("a", "b"), PRESETS["torch"], relevance=collector.relevance("a"))
+    found = collector.compare(
+        (collector.kept("a"), collector.kept("b")),
+        tolerance=PRESETS["torch"],
+        relevance=collector.relevance("a"),
+    )
     (ranking,) = (one.ranking for one in found if one.ranking is not None)
     quality = {one.measure: (one.baseline, one.candidate) for one in ranking.quality}
     assert quality["RR@10"] == (1.0, 0.5)

@@ -24,6 +24,8 @@ exec forkpoint compare \
     --watch $search.candidate_generation:CandidateGeneration.generate_candidates \
     --watch $search.index_storage:IndexScorer.score_pids \
     --watch $search.index_storage:IndexScorer.rank \
+    --swap $stage._concatenate_and_split_sample \
+    --swap $stage._train_kmeans+$stage._compute_avg_residual \
     --artifacts out --qrels out/qrels.trec \
     --crop dim=1:70 --only crop --only oracle --only repeatability \
     --max-storage 3GB --out forkpoint-results/colbert --force \

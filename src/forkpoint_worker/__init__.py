@@ -46,11 +46,18 @@ Starting
 
     variants     null, or calls to make again with other inputs (see below)
 
-    substitute   null or {"ops": [op, ...]}: in the steps recorded by op, the outputs of these
-                 ops are replaced by those that ``reference`` kept of the same module, op, call
-                 and slot. The recorded output is the op's own, before it is replaced; what
-                 later reads the tensor has the reference's content. A call that the reference
-                 did not keep is not replaced and counted as uncovered ("not substituted").
+    substitute   null or {"ops": [op, ...], "watched": [name, ...]}: in the steps recorded by op,
+                 the outputs of these ops are replaced by those that ``reference`` kept of the
+                 same module, op, call and slot. The recorded output is the op's own, before it is
+                 replaced; what later reads the tensor has the reference's content. A call that
+                 the reference did not keep is not replaced and counted as uncovered ("not
+                 substituted").
+                 ``watched`` are of ``watch``: the caller of such a function is given the result
+                 that ``reference`` recorded of the same call (by number) in place of its own,
+                 which is what is recorded. It must have the same containers and dtypes; a result
+                 that cannot be rebuilt to the reference's digest is left as it is and counted
+                 as uncovered ("not swapped", "NAME: WHY"). What the function put elsewhere, in
+                 attributes or arguments, stays its own.
 
 Variants (key ``variants`` of a record job)
     {"out": path of a file of JSON lines to append to, "steps": [[start, stop], ...] or null for

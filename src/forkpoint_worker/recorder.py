@@ -24,6 +24,7 @@ from .plan import Plan
 from .reference import Reference
 from .status import NoStatus, Status
 from .steps import Roots, Step
+from .swap import Swap
 from .uncovered import Uncovered
 from .values import Signatures, outputs
 from .watch import CallRecorder
@@ -38,7 +39,8 @@ class Options:
 
     ``max_storage`` is in bytes; ``stop_after`` a number of steps, or None; ``reference`` the
     recording to compare tensors with; ``only`` the one module whose calls are steps;
-    ``substitute`` the ops whose outputs are replaced by those of the reference;
+    ``substitute`` the ops whose outputs are replaced by those of the reference, ``swap`` the
+    watched functions whose results are;
     ``fingerprint`` is written into capsules; ``variants`` are the job's, or None.
     """
 
@@ -47,6 +49,7 @@ class Options:
     reference: Reference | None = None
     only: torch.nn.Module | None = None
     substitute: tuple[str, ...] = ()
+    swap: tuple[str, ...] = ()
     fingerprint: Mapping[str, str] = field(default_factory=dict)
     variants: Mapping[str, Any] | None = None
 
@@ -75,7 +78,9 @@ class Recorder:
             ),
             options.substitute,
         )
-        self.calls = CallRecorder(self._guard, self._writer)
+        reference = options.reference
+        swap = Swap(options.swap, reference, self._writer) if reference and options.swap else None
+        self.calls = CallRecorder(self._guard, self._writer, swap)
         asked = options.variants
         self._auditor = Auditor(asked, options.max_storage, self._guard) if asked else None
         self._original: Callable[..., Any] = torch.nn.Module.__call__

@@ -22,6 +22,16 @@ _QUERY = (
     "WHERE e.step = ? AND e.inside = 1"
 )
 
+_CALLS = (
+    "SELECT o.text, e.call, e.id, e.digest, s.text FROM event e JOIN name o ON o.id = e.op "
+    "LEFT JOIN name s ON s.id = e.signature WHERE e.kind = ?"
+)
+_RETURNED = (
+    "SELECT n.text, t.digest, d.text, s.text, r.text, st.file, st.key FROM value v "
+    "JOIN tensor t ON t.id = v.tensor LEFT JOIN stored st ON st.tensor = v.tensor "
+    "JOIN name n ON n.id = v.name JOIN name d ON d.id = t.dtype JOIN name s ON s.id = t.shape "
+    "JOIN name r ON r.id = t.stride WHERE v.event = ? AND v.role = ? ORDER BY v.slot"
+)
 
 Place = Tuple[int, str, str, int, int]  # kind, module, op, call, slot
 
@@ -52,8 +62,31 @@ class Kept:
 
     def tensor(self) -> torch.Tensor:
         """The tensor, on the CPU, mapped from the file (not to be written to)."""
-        shape = [int(n) for n in self.shape.split(",")] if self.shape else []
-        return self._shards.tensor(*self._place, getattr(torch, self.dtype), shape)
+        return self._shards.tensor(*self._place, getattr(torch, self.dtype), numbers(self.shape))
+
+
+class ReturnedTensor:
+    """A tensor in a watched function's result; ``kept`` is None where its bytes were not kept."""
+
+    __slots__ = ("digest", "dtype", "kept", "name", "stride")
+
+    def __init__(self, name: str, digest: int | None, dtype: str, stride: str) -> None:
+        self.name = name
+        self.digest = digest
+        self.dtype = dtype
+        self.stride = stride
+        self.kept: Kept | None = None
+
+
+class Returned:
+    """What one call of a watched function returned: ``digest`` is of all, ``plain`` the text."""
+
+    __slots__ = ("digest", "plain", "tensors")
+
+    def __init__(self, digest: int | None, plain: str, tensors: list[ReturnedTensor]) -> None:
+        self.digest = digest
+        self.plain = plain
+        self.tensors = tensors
 
 
 class Reference:
@@ -67,6 +100,7 @@ class Reference:
             check_same_thread=False,
         )
         self._shards = Maps(os.path.join(folder, "tensors"))
+        self._calls: dict[tuple[str, int], tuple[int, int | None, str]] | None = None
         self._limits: Mapping[str, metrics.Limits] = tolerance.get("limits") or {}
         self._by_name: Mapping[str, metrics.Limits] = tolerance.get("outputs") or {}
 
@@ -79,9 +113,36 @@ class Reference:
             kept[kind, module, op or "", call, slot] = entry
         return kept
 
+    def returned(self, function: str, call: int) -> Returned | None:
+        """The result of a watched function's call; None where no such call was recorded."""
+        if self._calls is None:
+            rows = self._connection.execute(_CALLS, (schema.KIND_WATCH,))
+            self._calls = {(op, n): (event, digest, sign) for op, n, event, digest, sign in rows}
+        found = self._calls.get((function, call))
+        if found is None:
+            return None
+        event, digest, sign = found
+        rows = self._connection.execute(_RETURNED, (event, schema.ROLE_OUT))
+        tensors = [self._tensor(event, *row) for row in rows]
+        return Returned(digest, (sign or "").partition(" -> ")[2], tensors)
+
+    def _tensor(
+        self, event: int, name: str, digest: int | None, dtype: str, shape: str, *rest: Any
+    ) -> ReturnedTensor:
+        stride, file, key = rest
+        tensor = ReturnedTensor(name, digest, dtype, stride)
+        if file is not None and digest is not None:
+            tensor.kept = Kept(event, digest, (dtype, shape), (file, key), self._shards)
+        return tensor
+
     def measure(self, kept: Kept, name: str, tensor: torch.Tensor) -> str | None:
         """Metrics as JSON text, or None where shapes or dtypes differ or are not numbers."""
         if not kept.fits(tensor) or not metrics.measurable(tensor.dtype):
             return None
         limits = self._by_name.get(name, self._limits.get(kept.dtype))
         return metrics.compare(kept.tensor(), tensor, limits)
+
+
+def numbers(text: str) -> list[int]:
+    """A shape or stride as the index writes it."""
+    return [int(n) for n in text.split(",")] if text else []

@@ -21,6 +21,8 @@ OPEN, COMPLETE, RAISED = 0, 1, 2
 ROLE_IN, ROLE_OUT = 0, 1
 # tensor.source
 SOURCE_OP, SOURCE_INPUT, SOURCE_WEIGHT, SOURCE_OUTSIDE, SOURCE_VIEW = 0, 1, 2, 3, 4
+# uncovered.kind of watched calls that kept their own result; detail: "FUNCTION: WHY"
+NOT_SWAPPED = "not swapped"
 
 TABLES = {
     # interned text: module paths, op names, dtypes, shapes ("32,77"), signatures

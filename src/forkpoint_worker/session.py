@@ -58,7 +58,8 @@ class Session:
                 stop_after=job.get("stop_after"),
                 reference=Reference(reference, tolerance) if reference else None,
                 only=only,
-                substitute=_substituted(job),
+                substitute=_substituted(job, "ops"),
+                swap=_substituted(job, "watched"),
                 fingerprint=self.fingerprint,
                 variants=job.get("variants"),
             ),
@@ -93,13 +94,14 @@ class Session:
         manifest.write(os.path.join(self._folder, "manifest.json"), data)
 
 
-def _substituted(job: Mapping[str, Any]) -> tuple[str, ...]:
+def _substituted(job: Mapping[str, Any], what: str) -> tuple[str, ...]:
+    """Names of the ``ops`` or ``watched`` functions whose results come from the reference."""
     substitute = job.get("substitute")
     if not substitute:
         return ()
     if not job.get("reference"):
         raise ValueError("substitute needs a reference: the recording that kept the outputs")
-    return tuple(substitute["ops"])
+    return tuple(substitute.get(what) or ())
 
 
 @contextlib.contextmanager

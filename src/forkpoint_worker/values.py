@@ -9,10 +9,17 @@ from typing import Any, Callable, Mapping, Sequence
 
 import torch
 
-_PLAIN = (
+PLAIN = (
     *(bool, int, float, complex, str, bytes, type(None)),
     *(torch.dtype, torch.device, torch.Size, torch.layout),
 )
+"""Types of values that are written down as text."""
+
+MAX_DEPTH = 8
+"""Containers inside one another that are looked into."""
+
+MAX_TEXT = 200
+"""Characters of one plain value that are written down; of a longer one, this many and dots."""
 
 
 class Flat:
@@ -29,25 +36,15 @@ class Flat:
         """Take in a value and what it holds (tuples, lists, dicts, dataclasses)."""
         if isinstance(value, torch.Tensor):
             self.tensors.append((name, value))
-        elif isinstance(value, _PLAIN):
-            self.plain.append("%s=%s" % (name, _text(value)))
-        elif depth > 8:
-            self.opaque.append(type(value).__name__)
-        elif isinstance(value, collections.abc.Mapping):
-            for key, item in value.items():
-                self.add("%s.%s" % (name, key) if name else str(key), item, depth + 1)
-        elif isinstance(value, (tuple, list)):
-            names = getattr(value, "_fields", None)
-            for i, item in enumerate(value):
-                part = ".%s" % names[i] if names else "[%d]" % i
-                self.add((name + part).lstrip("."), item, depth + 1)
-        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-            for field in dataclasses.fields(value):
-                inner = getattr(value, field.name, None)
-                part = "%s.%s" % (name, field.name) if name else field.name
-                self.add(part, inner, depth + 1)
+        elif isinstance(value, PLAIN):
+            self.plain.append("%s=%s" % (name, text_of(value)))
         else:
-            self.opaque.append(type(value).__name__)
+            held = parts(name, value) if depth <= MAX_DEPTH else None
+            if held is None:
+                self.opaque.append(type(value).__name__)
+                return
+            for part, item in held:
+                self.add(part, item, depth + 1)
 
     def add_arguments(
         self, names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -59,9 +56,38 @@ class Flat:
             self.add(name, value)
 
 
-def _text(value: object) -> str:
+def parts(name: str, value: object) -> list[tuple[str, Any]] | None:
+    """What a container holds, each with the name of its place; None for what is none."""
+    if isinstance(value, collections.abc.Mapping):
+        return [("%s.%s" % (name, k) if name else str(k), item) for k, item in value.items()]
+    if isinstance(value, (tuple, list)):
+        names = getattr(value, "_fields", None)
+        places = (".%s" % names[i] if names else "[%d]" % i for i in range(len(value)))
+        return [((name + place).lstrip("."), item) for place, item in zip(places, value)]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [
+            ("%s.%s" % (name, field.name) if name else field.name, getattr(value, field.name, None))
+            for field in dataclasses.fields(value)
+        ]
+    return None
+
+
+def from_numpy(value: Any) -> Any:
+    """A scalar as Python's, an array as a tensor of its own; anything else as it is."""
+    if not hasattr(value, "__array_interface__"):
+        return value
+    if value.ndim == 0:
+        return value.item()
+    try:
+        return torch.from_numpy(value.copy())
+    except (TypeError, RuntimeError, ValueError):  # a dtype of no tensor, or torch without numpy
+        return value
+
+
+def text_of(value: object) -> str:
+    """A plain value as text, or the start of it."""
     text = repr(value)
-    return text if len(text) <= 200 else text[:200] + "..."
+    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "..."
 
 
 def outputs(value: object) -> Flat:

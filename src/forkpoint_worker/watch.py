@@ -12,16 +12,15 @@ import inspect
 import sys
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Sequence
 
-import torch
-
 from . import schema
 from ._compat import is_compiling
 from .digest import digest_text, of_text
-from .values import Flat, positional
+from .values import Flat, from_numpy, positional
 from .writer import Event
 
 if TYPE_CHECKING:
     from .guard import Guard
+    from .swap import Swap
     from .writer import Entry, Writer
 
 _MOST = 100_000  # values of one call that are looked at
@@ -29,11 +28,15 @@ _SHOWN = 1000  # characters of plain values that are written out, on each side o
 
 
 class CallRecorder:
-    """Writes down calls of watched functions: arguments as they came in, then results."""
+    """Writes down calls of watched functions: arguments as they came in, then results.
 
-    def __init__(self, guard: Guard, writer: Writer) -> None:
+    ``swap`` may put other results in place of those that were written down.
+    """
+
+    def __init__(self, guard: Guard, writer: Writer, swap: Swap | None = None) -> None:
         self._guard = guard
         self._writer = writer
+        self._swap = swap
         self._counts: dict[str, int] = {}
 
     def called(self, name: str) -> bool:
@@ -63,9 +66,13 @@ class CallRecorder:
         except Exception as error:
             with self._guard:
                 self._write(event, "%s -> raised %s" % (given, type(error).__name__))
+                if self._swap is not None:
+                    self._swap.missed(event, "it raised %s" % type(error).__name__)
             raise
         with self._guard:
-            self._end(event, given, result)
+            flat = self._end(event, given, result)
+            if self._swap is not None:
+                result = self._swap.result(event, result, flat, _flattened)
         return result
 
     def _begin(
@@ -84,9 +91,8 @@ class CallRecorder:
         event.inputs = self._read(flat)
         return event, _cut(", ".join(flat.plain))
 
-    def _end(self, event: Event, given: str, result: object) -> None:
-        flat = _Values()
-        flat.add("result", result)
+    def _end(self, event: Event, given: str, result: object) -> _Values:
+        flat = _flattened(result)
         event.outputs = self._read(flat)
         event.plain = ", ".join(flat.plain)
         for kind in flat.opaque:
@@ -96,6 +102,7 @@ class CallRecorder:
         self._write(event, "%s -> %s" % (given, _cut(event.plain)))
         tensors = [tensor for _, tensor in flat.tensors]
         self._writer.keep_all(event.outputs, tensors)
+        return flat
 
     def _read(self, flat: Flat) -> list[Entry]:
         read = self._writer.anew  # whatever is known: numpy may have written to their memory
@@ -244,20 +251,14 @@ class _Values(Flat):
         if isinstance(value, (set, frozenset)):
             value = sorted(value, key=repr)
         elif type(value).__module__.partition(".")[0] == "numpy":
-            value = _from_numpy(value)
+            value = from_numpy(value)
         super().add(name, value, depth)
 
 
-def _from_numpy(value: Any) -> Any:
-    """A scalar as Python's, an array as a tensor of its own; anything else as it is."""
-    if not hasattr(value, "__array_interface__"):
-        return value
-    if value.ndim == 0:
-        return value.item()
-    try:
-        return torch.from_numpy(value.copy())
-    except (TypeError, RuntimeError, ValueError):  # a dtype of no tensor, or torch without numpy
-        return value
+def _flattened(result: object) -> _Values:
+    flat = _Values()
+    flat.add("result", result)
+    return flat
 
 
 def _cut(text: str) -> str:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from pyarrow import ipc, parquet
 from safetensors.numpy import save
 
-from forkpoint.artifacts import Context, compare_trees, npy, plaid
+from forkpoint.artifacts import Context, compare_trees, npy, plaid, tables
 from forkpoint.compare import PRESETS
 from forkpoint.model import Artifact, Verdict
 from tests.artifacts.test_indexes import some, write
@@ -212,6 +212,20 @@ def test_an_archive_that_unpacks_to_much_more_is_refused(
         (side / "x.npz").write_bytes(_npz(x=np.zeros(1 << 18) + number))
     (found,) = compared(sides)
     assert "zip bomb" in found.summary
+
+
+def test_a_table_of_one_value_many_times_over_is_refused(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kilobyte that reads as 64 MiB; a file may have a hundred times its size at any rate."""
+    monkeypatch.setattr(tables, "MAX_UNPACKED", 1 << 25)
+    for number, side in enumerate(sides):
+        columns = {"x": np.full(1 << 23, number), "t": pa.repeat("same", 1 << 23)}
+        parquet.write_table(pa.table(columns), side / "x.parquet")
+    assert (sides[0] / "x.parquet").stat().st_size < 1 << 16
+    (found,) = compared(sides)
+    assert found.verdict is Verdict.NOT_COMPARABLE
+    assert "8,388,608 rows, 75,497,472 bytes or more" in found.summary
 
 
 LINKED = [

@@ -120,6 +120,37 @@ def test_chunks_do_not_show(pair: tuple[np.ndarray, np.ndarray], size: int) -> N
         check(compare_arrays(*pair), whole)
 
 
+LIMITS = [None, (0.0, 0.0), (0.0, 1e-3), (1e-5, 1e-3), (1e-5, 2.0**-10), (1e-30, 0.0), (0.5, 1.0)]
+
+
+@given(
+    st.sampled_from(["float16", "bfloat16", "float32", "float64"]),
+    st.sampled_from(LIMITS),
+    st.integers(-20, 12),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([1, 3, 200]),
+)
+def test_neighbours_in_many_pieces_agree_with_the_definition(
+    name: str, limits: tuple[float, float] | None, scale: int, seed: int, most: int
+) -> None:
+    """Numbers a few ULPs apart: where the largest ratio is settled, pieces are done in short."""
+    rng, dtype = np.random.default_rng(seed), dtype_of(name)
+    b = (rng.standard_normal(60) * 2.0**scale).astype(dtype)
+    c = b.copy()
+    c.view(f"i{dtype.itemsize}")[...] += rng.integers(0, most + 1, 60).astype(f"i{dtype.itemsize}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "PIECE", 7)
+        check(compare_arrays(b, c, limits=limits), naive(b, c, limits))
+
+
+def test_every_float16_is_widened_exactly() -> None:
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    wide, finite = blocks._widened(every), np.isfinite(every)
+    assert wide[finite].tobytes() == every[finite].astype(np.float32).tobytes()
+    assert np.isfinite(wide).all()
+    assert np.abs(wide[~finite]).min() >= 2.0**16 > np.abs(wide[finite]).max()
+
+
 @pytest.mark.parametrize("name", FLOATS + INTS)
 @pytest.mark.parametrize("share", [0.01, 0.5, 1.0])
 def test_many_elements_are_measured_like_few(name: str, share: float) -> None:

@@ -57,6 +57,17 @@ def test_a_difference_that_was_not_measured_is_not_said_to_exceed_the_tolerance(
     )
 
 
+def test_where_files_alone_differ_the_steps_are_said_to_be_equal() -> None:
+    """They once read "0 of 12 steps differ, all of them within the tolerance"."""
+    equal = examples.identical()
+    assert headline(replace(equal, verdict=Verdict.DIVERGENT)).endswith(
+        "every event recorded has the same bits; files that the runs wrote differ."
+    )
+    assert headline(replace(equal, verdict=Verdict.WITHIN_TOLERANCE)).endswith(
+        "; files that the runs wrote differ, all of them within the tolerance 'torch'."
+    )
+
+
 def test_recording_that_changes_numbers_is_not_passed_over() -> None:
     assert any("nothing here is reliable" in s for s in sentences(examples.not_repeatable()))
 

@@ -24,7 +24,7 @@ from forkpoint.artifacts import (
 from forkpoint.compare import worst
 from forkpoint.environments import EnvironmentCache
 from forkpoint.errors import UsageError
-from forkpoint.host import unwritable
+from forkpoint.host import Workload, unwritable
 from forkpoint.model import Artifact, ArtifactComparison, Comparison, Tolerance, Verdict
 from forkpoint.report import artifact_sentence
 
@@ -120,6 +120,12 @@ class Collector:
             return read_relevance(kept)
         return read_relevance(self.judged)
 
+    def kept(self, name: str) -> Path:
+        """The folder with what the run in environment ``name`` wrote; empty where nothing."""
+        folder = self.folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def _writes(self, file: Path) -> bool:
         """Whether a file is one of those that the runs write."""
         return file.is_relative_to(self.path)
@@ -130,9 +136,7 @@ class Collector:
             return
         try:
             if keep:
-                target = self.folder / name
-                target.mkdir(parents=True, exist_ok=True)
-                shutil.move(self.path, target / self.path.name)
+                shutil.move(self.path, self.kept(name) / self.path.name)
             elif self.path.is_dir() and not self.path.is_symlink():
                 shutil.rmtree(self.path)
             else:
@@ -143,16 +147,13 @@ class Collector:
 
     def compare(
         self,
-        names: tuple[str, str],
-        tolerance: Tolerance,
+        folders: tuple[Path, Path],
         *,
+        tolerance: Tolerance,
         relevance: Relevance | None = None,
         unpack: Unpack | None = None,
     ) -> tuple[Artifact, ...]:
-        """Compare what the two recorded runs wrote."""
-        folders = [self.folder / name for name in names]
-        for folder in folders:
-            folder.mkdir(parents=True, exist_ok=True)
+        """Compare what two runs wrote, in the folders where that is `kept`."""
         context = Context(tolerance=tolerance, relevance=relevance)
         found = compare_trees(folders[0], folders[1], context, unpack=unpack)
         nothing = Artifact(
@@ -162,6 +163,29 @@ class Collector:
             summary=f"neither run wrote a file at {self.path}",
         )
         return found or (nothing,)
+
+
+def collector_for(workload: Workload, options: Options, folder: Path) -> Collector | None:
+    """Takes what the workload writes at ``options.artifacts`` to ``folder``; null without that.
+
+    Raises `UsageError` where something is in the way, or judgements cannot be read.
+    """
+    if options.artifacts is None:
+        return None
+    here = workload.cwd.absolute()
+    collector = Collector(
+        _plain(here / options.artifacts),
+        folder,
+        judged=_plain(here / options.relevance) if options.relevance else None,
+    )
+    collector.require_nothing_there()
+    collector.require_judgements()
+    return collector
+
+
+def _plain(path: Path) -> Path:
+    """The path without ``.`` and ``..``, as one path is compared with another."""
+    return Path(os.path.normpath(path))
 
 
 def with_artifacts(comparison: Comparison, artifacts: tuple[Artifact, ...]) -> Comparison:

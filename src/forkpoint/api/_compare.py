@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -11,13 +10,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from forkpoint.api._artifacts import Collector, with_artifacts
+from forkpoint.api._artifacts import Collector, collector_for, with_artifacts
 from forkpoint.api._diagnose import Bench, diagnosed
 from forkpoint.api._options import Observer, Options, as_job, read_tolerance
 from forkpoint.api._record import Script, as_workload, nothing_recorded
 from forkpoint.api._refine import both_neutral, refine, unrepeatable
 from forkpoint.api._results import BARE, DETAIL, SEARCH, Results
 from forkpoint.api._runner import Environments, Runner, read_environments
+from forkpoint.api._swap import CompareFiles, Swaps
 from forkpoint.artifacts import Unpacker
 from forkpoint.compare import (
     Context,
@@ -28,6 +28,7 @@ from forkpoint.compare import (
     unrepeatable_steps,
 )
 from forkpoint.compare import diff as diff_recordings
+from forkpoint.diagnose import find_stages
 from forkpoint.environments import Environment, EnvironmentCache
 from forkpoint.errors import ForkpointError, RecordingError, UsageError, WorkerFailed
 from forkpoint.host import Job, JobResult, Workload
@@ -80,7 +81,7 @@ def diff(
     """
     limits = parse_tolerance(tolerance) if isinstance(tolerance, str) else tolerance
     with Recording.open(Path(baseline)) as one, Recording.open(Path(candidate)) as two:
-        return diff_recordings(one, two, tolerance=limits)
+        return _with_stages(diff_recordings(one, two, tolerance=limits))
 
 
 def run_comparison(
@@ -98,50 +99,64 @@ def run_comparison(
         runner = Runner(options, observer or Observer(), cache)
         baseline, candidate = runner.build(asked)
         results = Results.create(options.out, workload, force=options.force)
-        collector = _collector(workload, options, results)
+        collector = collector_for(workload, options, results.artifacts)
         results.remember(workload, (baseline, candidate), read_tolerance(options.tolerance))
         work = _Work(runner, workload, results, (baseline, candidate), reproduce, collector)
         finished = work.finish()
+        finished = replace(finished, comparison=_with_stages(finished.comparison))
+        files = None
         if collector is not None:
-            finished = _with_files(finished, collector, work)
+            files, finished = _with_files(finished, collector, work)
+        if options.swap:
+            finished = _with_swaps(finished, work, files)
     results.comparison.write_bytes(to_json(finished.comparison))
     return finished
 
 
-def _collector(workload: Workload, options: Options, results: Results) -> Collector | None:
-    if options.artifacts is None:
-        return None
-    here = workload.cwd.absolute()
-    collector = Collector(
-        _plain(here / options.artifacts),
-        results.artifacts,
-        judged=_plain(here / options.relevance) if options.relevance else None,
-    )
-    collector.require_nothing_there()
-    collector.require_judgements()
-    return collector
+def _with_files(
+    finished: Finished, collector: Collector, work: _Work
+) -> tuple[CompareFiles, Finished]:
+    """The comparison with the runs' files; without judgements where those cannot be read.
 
-
-def _plain(path: Path) -> Path:
-    """The path without ``.`` and ``..``, as one path is compared with another."""
-    return Path(os.path.normpath(path))
-
-
-def _with_files(finished: Finished, collector: Collector, work: _Work) -> Finished:
-    """The comparison with the runs' files; without judgements where those cannot be read."""
+    Also how to compare files of further runs.
+    """
     baseline, candidate = work.environments
-    # the candidate's torch, the newer one as a rule, is asked first
-    unpack = Unpacker((candidate, baseline), collector.folder)
     failures, relevance = finished.failures, None
     try:
         relevance = collector.relevance(baseline.name)
     except UsageError as error:
         failures = (*failures, error)
-    found = collector.compare(
-        (baseline.name, candidate.name), work.tolerance, relevance=relevance, unpack=unpack
+    files = partial(
+        collector.compare,
+        tolerance=work.tolerance,
+        relevance=relevance,
+        # the candidate's torch, the newer one as a rule, is asked first
+        unpack=Unpacker((candidate, baseline), collector.folder),
     )
+    found = files((collector.kept(baseline.name), collector.kept(candidate.name)))
     comparison = with_artifacts(finished.comparison, found)
-    return replace(finished, comparison=comparison, failures=failures)
+    return files, replace(finished, comparison=comparison, failures=failures)
+
+
+def _with_stages(comparison: Comparison) -> Comparison:
+    """The comparison with what its watched calls say of floats and integers."""
+    found = find_stages(comparison.watched)
+    return (
+        replace(comparison, experiments=(*comparison.experiments, found)) if found else comparison
+    )
+
+
+def _with_swaps(finished: Finished, work: _Work, files: CompareFiles | None) -> Finished:
+    baseline, candidate = work.environments
+    swaps = Swaps(
+        bench=work.bench(candidate),
+        names=(baseline.name, candidate.name),
+        results=work.results,
+        watch=work.options.watched,
+        collector=work.collector,
+        files=files,
+    )
+    return replace(finished, comparison=swaps.tried(work.options.swap, finished.comparison))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +201,8 @@ class _Work:
         baseline = self._job(
             level=self.options.level,
             steps=self.options.steps,
-            max_storage=self.options.max_storage if whole or self.options.watch else 0,
-            watch=self.options.watch,
+            max_storage=self.options.max_storage if whole or self.options.watched else 0,
+            watch=self.options.watched,
             store=("root",) if whole else (),  # what is watched gets the room of a first pass
         )
         reference = self.results.recording(self.environments[0].name) if whole else None
@@ -233,7 +248,7 @@ class _Work:
 
     def _diagnosed(self, finished: Finished) -> Finished:
         """Say why; where that fails, the comparison stands and the failure is told of."""
-        one, two = (self._bench(environment) for environment in self.environments)
+        one, two = (self.bench(environment) for environment in self.environments)
         try:
             comparison = diagnosed(
                 finished.comparison,
@@ -246,7 +261,7 @@ class _Work:
             return replace(finished, failures=(*finished.failures, failure))
         return replace(finished, comparison=comparison)
 
-    def _bench(self, environment: Environment) -> Bench:
+    def bench(self, environment: Environment) -> Bench:
         logs = self.results.logs(environment.name, SEARCH)
         bench = Bench(self.runner, environment, self.workload, self.tolerance, logs)
         if self.collector is None:

@@ -34,6 +34,8 @@ class Options:
     ``experiments`` names what to try on them then (null: everything in `EXPERIMENTS`);
     ``crop`` is the (dimension, start, stop) for the crop experiment, which else chooses one.
     ``watch`` names functions whose calls are recorded, too: ``package.module:function``.
+    ``swap`` names functions (several at once, joined by ``+``) that are watched as well, and for
+    each a further run of the candidate with the baseline's results in place of its own.
     ``out`` is the folder for all results, new or empty; with ``force`` it may hold older ones.
     """
 
@@ -48,6 +50,7 @@ class Options:
     out: Path | None = None
     force: bool = False
     watch: tuple[str, ...] = ()
+    swap: tuple[str, ...] = ()
     artifacts: Path | None = None
     relevance: Path | None = None
     diagnose: bool = True
@@ -75,10 +78,21 @@ class Options:
                 f"There are no rankings to measure by {self.relevance}.",
                 hint="Name the file or folder that the script writes with --artifacts.",
             )
-        for name in self.watch:
+        for name in self.watched:
             _require_name(name)
         require_experiments(self.experiments or ())
         read_tolerance(self.tolerance)
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """All functions to watch, those that are swapped included."""
+        swapped = (name for text in self.swap for name in swapped_functions(text))
+        return tuple(dict.fromkeys((*self.watch, *swapped)))
+
+
+def swapped_functions(text: str) -> tuple[str, ...]:
+    """The functions that one swap names: ``package.module:train+package.module:cut``."""
+    return tuple(dict.fromkeys(text.split("+")))
 
 
 def require_experiments(names: Iterable[str]) -> None:

@@ -18,8 +18,9 @@ from forkpoint.host import Workload, unwritable
 from forkpoint.model import Tolerance
 
 FORMAT = "forkpoint.results/1"
-DETAIL, BARE, SEARCH = "-detail", "-bare", "-search"
-"""Ends of names: recordings of the second pass, of the bare run, and logs of the search."""
+DETAIL, BARE, SEARCH, SWAP = "-detail", "-bare", "-search", "-swap"
+"""Ends of names: recordings of the second pass, of the bare run, and logs of the search and of
+runs with swapped results."""
 
 PARENT = "forkpoint-results"
 OWN_NAMES = frozenset(

@@ -7,10 +7,14 @@ file is used: those of other packages, by the entry points' names, before forkpo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from io import FileIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, Protocol
 
@@ -24,6 +28,8 @@ GROUP = "forkpoint.artifacts"
 Side = Literal["baseline", "candidate"]
 HEAD = 4096
 """Bytes of a file that a comparer sees before it says whether the format is its own."""
+
+NOT_REGULAR = "no regular file (a pipe, socket or device)"
 
 
 class Refused(ForkpointError):
@@ -44,9 +50,49 @@ class File:
         """The suffix in lower case, with its dot."""
         return Path(self.name).suffix.lower()
 
-    def open(self) -> IO[bytes]:
+    def open(self) -> FileIO:
         """The file from its start, unbuffered: comparers read large blocks."""
-        return self.path.open("rb", buffering=0)
+        return open_regular(self.path)
+
+    def read(self) -> bytes:
+        """All of its bytes; raises `Refused` where there are more or fewer than there were."""
+        with self.open() as stream:
+            data = stream.read(self.size + 1)
+        if len(data) != self.size:
+            raise Refused(
+                "It was written to while it was read.",
+                hint="Let the program that writes it end, and compare again.",
+            )
+        return data
+
+
+def open_regular(path: Path) -> FileIO:
+    """A regular file, unbuffered; raises `OSError` for a link, a pipe, or a device.
+
+    Never waits: what was a file when the folder was listed may be a pipe by now.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+    stream = open(path, "rb", buffering=0, opener=lambda name, _: os.open(name, flags))  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError(errno.EINVAL, f"it is {NOT_REGULAR}", str(path))
+    return stream
+
+
+def past_holes(streams: Sequence[IO[bytes]], at: int, end: int) -> int:
+    """The first place from ``at`` on, below ``end``, where any of the files has bytes on disk.
+
+    What lies before it are holes in all of them, which read as zeros. ``at`` itself where the
+    system cannot tell. Streams stand anywhere afterwards.
+    """
+    found = end
+    for stream in streams:
+        try:
+            found = min(found, os.lseek(stream.fileno(), at, os.SEEK_DATA))
+        except (OSError, AttributeError) as error:
+            if not isinstance(error, OSError) or error.errno != errno.ENXIO:
+                return at
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,7 +41,7 @@ class Json:
                     hint="Write JSON lines, one value each, or a binary format.",
                 )
         changes = Changes(context)
-        changes.walk("", parse(baseline.path.read_bytes()), parse(candidate.path.read_bytes()))
+        changes.walk("", parse(baseline.read()), parse(candidate.read()))
         yield changes.found()
 
 

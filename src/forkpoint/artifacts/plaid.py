@@ -251,7 +251,7 @@ def _documents(side: IndexFolder) -> dict[str, Any]:
 def _document(file: File) -> Any:
     if file.size > MAX_DOCUMENT:
         raise Refused(f"{file.name} has {file.size:,} bytes.", hint="Is the index whole?")
-    return parse(file.path.read_bytes())
+    return parse(file.read())
 
 
 def _quiet(document: Any) -> Any:

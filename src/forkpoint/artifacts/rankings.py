@@ -242,12 +242,12 @@ def _is_json_ranking(file: File) -> bool:
         return False
     try:
         return bool(_read_json(file))
-    except Refused:
+    except (Refused, OSError):
         return False
 
 
 def _read_json(file: File) -> dict[str, Ranked]:
-    value = parse(file.path.read_bytes())
+    value = parse(file.read())
     if not isinstance(value, dict):
         raise Refused("This is not a ranking.", hint="{query: [[document, score], ...]}")
     return {str(query): _json_query(query, rows) for query, rows in value.items()}

@@ -21,6 +21,7 @@ from packaging.version import Version
 
 from forkpoint.artifacts.arrays import MAX_WHERE, Array, measured, share
 from forkpoint.artifacts.comparer import Context, File, Found, Refused, Side
+from forkpoint.artifacts.npy import MAX_RATIO, MAX_UNPACKED
 from forkpoint.compare import bits, compare_stream, limits_for
 from forkpoint.model import Verdict
 from forkpoint_worker.limits import memory_limit
@@ -86,6 +87,7 @@ def _parquet(file: File) -> _Table:
         with parquet.ParquetFile(file.path) as opened:
             rows, schema = opened.metadata.num_rows, opened.schema_arrow
         types = _types(schema)
+    _require_likely(rows, types, file.size)
 
     def column(number: int) -> Iterator[Any]:
         with parquet.ParquetFile(file.path) as opened:
@@ -126,6 +128,25 @@ def _arrow(file: File) -> _Table:
             types = _types(reader.schema)
         rows = sum(batch.num_rows for batch in batches(0 if types else None))
     return _Table(rows, types, column)
+
+
+def _require_likely(rows: int, types: dict[str, Any], size: int) -> None:
+    """Refuse a file of repeated values that would take for ever: each reads as its own."""
+    claimed = rows * sum(_width(kind) for kind in types.values())
+    if claimed > max(MAX_UNPACKED, MAX_RATIO * size):
+        raise Refused(
+            f"The table claims {rows:,} rows, {claimed:,} bytes or more, out of {size:,}: it looks "
+            "like a bomb and was not unpacked.",
+            hint="If it is yours, compare smaller files.",
+        )
+
+
+def _width(kind: Any) -> int:
+    """Bytes of a value, 1 where values have no width of their own."""
+    try:
+        return max(1, int(kind.bit_width) // 8)
+    except ValueError:  # text, lists: pyarrow says so only by raising
+        return 1
 
 
 def _types(schema: Any) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from itertools import zip_longest
 
 import numpy as np
 
 from forkpoint.artifacts.arrays import BLOCK, MAX_WHERE, share
-from forkpoint.artifacts.comparer import Context, File, Found, Refused
+from forkpoint.artifacts.comparer import Context, File, Found, Refused, past_holes
 from forkpoint.model import Verdict
 
 MAX_LINE = 16 << 20
@@ -63,7 +64,9 @@ class RawBytes:
         common = min(baseline.size, candidate.size)
         changed, first, at = total - common, None, 0
         with baseline.open() as one, candidate.open() as two:
-            while at < common:
+            while (at := past_holes((one, two), at, common)) < common:
+                for stream in (one, two):
+                    stream.seek(at)
                 blocks = [stream.read(min(BLOCK, common - at)) for stream in (one, two)]
                 size = min(map(len, blocks))
                 if not size:
@@ -73,8 +76,6 @@ class RawBytes:
                 if first is None and differ.size:
                     first = at + int(differ[0])
                 changed += differ.size
-                for stream in (one, two):
-                    stream.seek(at + size)
                 at += size
         first = common if first is None else first
         yield Found(
@@ -89,7 +90,7 @@ class RawBytes:
 
 def lines(file: File) -> Iterator[bytes]:
     """The lines of a file without their ends; raises `Refused` for a line beyond `MAX_LINE`."""
-    with file.path.open("rb") as stream:
+    with io.BufferedReader(file.open()) as stream:
         while line := stream.readline(MAX_LINE + 1):
             if len(line) > MAX_LINE:
                 raise Refused(

@@ -73,7 +73,9 @@ def compare_trees(
     and the other a file.
     """
     if baseline.is_file() and candidate.is_file():
-        one, two = ({baseline.name: file_at(path.name, path)} for path in (baseline, candidate))
+        one, two = (
+            {baseline.name: file_at(path.name, path.resolve())} for path in (baseline, candidate)
+        )
         return _Comparison(context, unpack).compare(one, two)
     for path in (baseline, candidate):
         if not path.is_dir():
@@ -98,8 +100,11 @@ class _Comparison:
         for folder, sides in _indexes(one, two):
             found[folder] = self._index(folder, *sides)
             inside.update(file.name for side in sides for file in side.files.values())
+        unread = _below_unread(one, two)
+        found |= {folder: [_unread(folder, names, one, two)] for folder, names in unread.items()}
+        inside.update(name for names in unread.values() for name in names)
         pickled: list[tuple[File, File]] = []
-        for name in (one.keys() | two.keys()) - inside:
+        for name in (one.keys() | two.keys()) - inside - unread.keys():
             pair = one.get(name), two.get(name)
             if self.unpack and _are_pickles(pair):
                 pickled.append(pair)
@@ -115,7 +120,12 @@ class _Comparison:
         """Compare files of ``torch.save``, as many at a time as `BATCH` allows."""
         unlike = []
         for pair in pairs:
-            if same_bytes(*pair):
+            try:
+                same = same_bytes(*pair)
+            except OSError as error:
+                yield pair, [_failed(pair[0].name, TorchFile.kind, error)]
+                continue
+            if same:
                 yield pair, [_identical(pair[0], TorchFile.kind)]
             else:
                 unlike.append(pair)
@@ -142,6 +152,27 @@ class _Comparison:
             return
         with self.unpack(pickled) as contents:
             yield replace(self.context, contents=contents)
+
+
+def _below_unread(one: Entries, two: Entries) -> dict[str, list[str]]:
+    """Folders that could not be read on a side, and what the other side has below them."""
+    bad = (entry for side in (one, two) for entry in side.values() if isinstance(entry, Bad))
+    found: dict[str, list[str]] = {entry.name: [] for entry in bad if entry.folder}
+    if found:
+        for name in one.keys() | two.keys():
+            above = [str(folder) for folder in PurePosixPath(name).parents]
+            outermost = next((folder for folder in reversed(above) if folder in found), None)
+            if outermost is not None:
+                found[outermost].append(name)
+    return found
+
+
+def _unread(folder: str, names: Sequence[str], one: Entries, two: Entries) -> Artifact:
+    sides = [(side, files.get(folder)) for side, files in (("baseline", one), ("candidate", two))]
+    said = [f"In the {side}: {bad.reason}" for side, bad in sides if isinstance(bad, Bad)]
+    if names:
+        said.append(f"{len(names):,} entries below it, on the other side, were not compared.")
+    return _refusal(folder, "folder", " ".join(said))
 
 
 def _indexes(one: Entries, two: Entries) -> Iterator[tuple[str, tuple[IndexFolder, IndexFolder]]]:

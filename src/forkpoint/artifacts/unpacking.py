@@ -67,7 +67,7 @@ class Unpacker:
             yield self._read(list(dict.fromkeys(paths)), Path(scratch))
 
     def _read(self, paths: Sequence[Path], scratch: Path) -> Found:
-        size = sum(path.stat().st_size for path in paths)
+        size = sum(map(_size, paths))
         if shutil.disk_usage(scratch).free < size + _MARGIN:
             refused = Refused(
                 f"Not compared: reading it takes {size:,} bytes of room in {scratch.parent}.",
@@ -95,6 +95,13 @@ class Unpacker:
                 self.environments = [environment]  # the others need not be tried again
                 break
         return answers
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # it is gone: the worker will say so
+        return 0
 
 
 def _contents(answer: Unpacked, folder: Path) -> Contents | Refused:

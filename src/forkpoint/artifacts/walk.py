@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from forkpoint.artifacts.arrays import BLOCK
-from forkpoint.artifacts.comparer import HEAD, File
+from forkpoint.artifacts.comparer import HEAD, NOT_REGULAR, File, open_regular, past_holes
 from forkpoint.errors import UsageError
 
 MAX_FILES = 1_000_000
@@ -17,28 +17,30 @@ MAX_FILES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Bad:
-    """An entry of a folder that is not looked into, and why."""
+    """An entry of a folder that is not looked into, and why; a whole ``folder``, perhaps."""
 
     name: str
     reason: str
+    folder: bool = False
 
 
 def entries(root: Path) -> dict[str, File | Bad]:
     """All files below a folder by their relative path; raises `UsageError`."""
     found: dict[str, File | Bad] = {}
     real = root.resolve()
-    for name, path in _walk(real):
+    for path, problem in _walk(real):
         if len(found) >= MAX_FILES:
             raise UsageError(
                 f"{root} holds more than {MAX_FILES:,} files.", hint="Name a folder inside of it."
             )
-        found[name] = _checked(real, name, path)
+        name = _free(found, _readable(path.relative_to(real)))
+        found[name] = Bad(name, problem, folder=True) if problem else _checked(real, name, path)
     return found
 
 
 def file_at(name: str, path: Path) -> File:
-    """A regular file, with its first bytes."""
-    with path.open("rb") as stream:
+    """A regular file, with its first bytes; raises `OSError` where it is none."""
+    with open_regular(path) as stream:
         head = stream.read(HEAD)
         size = os.fstat(stream.fileno()).st_size
     return File(name, path, size, head)
@@ -50,7 +52,10 @@ def same_bytes(one: File, two: File) -> bool:
         return False
     buffers = bytearray(BLOCK), bytearray(BLOCK)  # these are compared at the memory's speed
     with one.open() as b, two.open() as c:
-        while True:
+        at = 0
+        while (at := past_holes((b, c), at, one.size)) < one.size:
+            b.seek(at)
+            c.seek(at)
             sizes = [_fill(stream, buffer) for stream, buffer in zip((b, c), buffers, strict=True)]
             ours, theirs = (
                 buffer if size == BLOCK else buffer[:size]
@@ -59,7 +64,9 @@ def same_bytes(one: File, two: File) -> bool:
             if ours != theirs:
                 return False
             if not sizes[0]:
-                return True
+                return False  # both became shorter
+            at += sizes[0]
+    return True
 
 
 def _fill(stream: object, buffer: bytearray) -> int:
@@ -71,20 +78,42 @@ def _fill(stream: object, buffer: bytearray) -> int:
     return size
 
 
-def _walk(real: Path) -> Iterator[tuple[str, Path]]:
-    """Everything below a folder that is no folder itself; links to folders are not entered."""
+def _readable(path: Path) -> str:
+    r"""A name as text; bytes that are no text as ``\\xff``, so that two such names stay two."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
-    def stop(error: OSError) -> None:
-        raise UsageError(
-            f"{error.filename} cannot be read: {error.strerror}.", hint="Check its permissions."
-        ) from error
 
-    for folder, folders, files in os.walk(real, onerror=stop):
-        links = [name for name in folders if (Path(folder) / name).is_symlink()]
-        folders[:] = sorted(set(folders) - set(links))
-        for name in sorted((*files, *links)):
-            path = Path(folder) / name
-            yield os.fsencode(path.relative_to(real)).decode(errors="replace"), path
+def _free(taken: Mapping[str, File | Bad], name: str) -> str:
+    """The name, or one like it where another entry has the same text."""
+    while name in taken:
+        name += "'"
+    return name
+
+
+def _walk(real: Path) -> Iterator[tuple[Path, str]]:
+    """Everything below a folder that is no folder itself; links to folders are not entered.
+
+    A folder that cannot be read comes with what is wrong with it; the outermost one raises
+    `UsageError`. Not by recursion: folders may lie thousands deep.
+    """
+    waiting = [real]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(folder) as listed:
+                inside = sorted((e.name, e.is_dir(follow_symlinks=False)) for e in listed)
+        except OSError as error:
+            if folder == real:
+                raise UsageError(
+                    f"{folder} cannot be read: {error.strerror}.", hint="Check its permissions."
+                ) from error
+            yield folder, f"The folder cannot be read: {error.strerror}."
+            continue
+        for name, is_folder in inside:
+            if is_folder:
+                waiting.append(folder / name)
+            else:
+                yield folder / name, ""
 
 
 def _checked(real: Path, name: str, path: Path) -> File | Bad:
@@ -95,8 +124,8 @@ def _checked(real: Path, name: str, path: Path) -> File | Bad:
         mode = target.stat().st_mode
         if stat.S_ISDIR(mode):
             return Bad(name, "It is a link to a folder, and was not followed.")
-        if not stat.S_ISREG(mode):
-            return Bad(name, "It is no regular file (a pipe, socket or device) and was not read.")
+        if not stat.S_ISREG(mode):  # a device is not even opened
+            return Bad(name, f"It is {NOT_REGULAR} and was not read.")
         return file_at(name, target)
     except (OSError, RuntimeError) as error:
         return Bad(name, f"It cannot be read: {getattr(error, 'strerror', None) or error}.")

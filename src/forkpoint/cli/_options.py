@@ -167,6 +167,7 @@ def options(chosen: Chosen, config: Config) -> Options:
         experiments=chosen.get("experiments") or None,
         crop=crop(chosen),
         watch=tuple(dict.fromkeys((*config.watch, *chosen.get("watch", ())))),
+        swap=tuple(chosen.get("swap", ())),
     )
 
 

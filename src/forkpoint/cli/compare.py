@@ -69,6 +69,14 @@ _OUTPUT_VALUES = {"--out", "--html", "--format"}
 )
 @_options.crop_option
 @click.option(
+    "--swap",
+    multiple=True,
+    metavar="MODULE:FUNCTION",
+    help="Watch this function, and run the candidate once more with the baseline's results of it "
+    "in place of its own: does what comes after become identical? F+G swaps two at once. "
+    "Repeatable.",
+)
+@click.option(
     "--artifacts",
     type=click.Path(path_type=Path),
     metavar="PATH",

@@ -1,7 +1,16 @@
 """Why two runs differ: which op calls are the cause, proven by experiments."""
 
 from forkpoint.diagnose.bench import Bench, Case
-from forkpoint.diagnose.experiments import Dimension, argument_names, dimensions, parse_crop
+from forkpoint.diagnose.experiments import (
+    Dimension,
+    argument_names,
+    dimensions,
+    failed_swap,
+    find_stages,
+    judge_swap,
+    parse_crop,
+    untried_swap,
+)
 from forkpoint.diagnose.procedure import EXPERIMENTS, SEARCH, diagnose, examine
 from forkpoint.diagnose.words import explain
 
@@ -16,5 +25,9 @@ __all__ = [
     "dimensions",
     "examine",
     "explain",
+    "failed_swap",
+    "find_stages",
+    "judge_swap",
     "parse_crop",
+    "untried_swap",
 ]

@@ -44,6 +44,9 @@ _WITHOUT_ORIGINS = ("repeatability", "crop")
 
 _ORDER = ("repeatability", *SEARCH, *EXPERIMENTS)
 
+_BESIDE = ("stages", "swap")
+"""Experiments on what comes after the model: they stand at the end, and stay as they are."""
+
 
 def examine(case: Case, names: Iterable[str]) -> Comparison:
     """The comparison with these experiments done (again) on the origins that it has.
@@ -80,7 +83,8 @@ def _with(comparison: Comparison, found: Findings) -> Comparison:
     for number, origin in found.origins.items():
         origins[number] = origin
     others = [one for one in comparison.experiments if one.name != found.experiment.name]
-    ordered = sorted((*others, found.experiment), key=lambda one: _ORDER.index(one.name))
+    places = {name: place for place, name in enumerate((*_ORDER, *_BESIDE))}
+    ordered = sorted((*others, found.experiment), key=lambda one: places[one.name])
     return replace(comparison, origins=tuple(origins), experiments=tuple(ordered))
 
 
@@ -171,7 +175,10 @@ def _explained(
     experiments: tuple[Experiment, ...],
     propagated: int | None,
 ) -> Comparison:
-    whole = replace(comparison, origins=origins, experiments=experiments, propagated=propagated)
+    beside = (one for one in comparison.experiments if one.name in _BESIDE)
+    whole = replace(
+        comparison, origins=origins, experiments=(*experiments, *beside), propagated=propagated
+    )
     return replace(whole, explanation=explain(whole))
 
 

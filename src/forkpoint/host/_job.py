@@ -59,9 +59,10 @@ class Job:
 
     The fields are those of ``job.json`` in `forkpoint_worker`'s protocol; ``plan``,
     ``reference`` and ``tolerance`` belong to the second pass. ``substitute`` names ops whose
-    outputs are replaced by those that ``reference`` kept (`forkpoint_worker`); ``calls`` is the
-    file of what to replay or to unpack. ``steps`` holds half-open ranges, ``max_storage`` is in
-    bytes; ``variants`` asks for calls with other inputs.
+    outputs are replaced by those that ``reference`` kept (`forkpoint_worker`), ``swap`` watched
+    functions whose results are; ``calls`` is the file of what to replay or to unpack. ``steps``
+    holds half-open ranges, ``max_storage`` is in bytes; ``variants`` asks for calls with other
+    inputs.
     """
 
     kind: Literal["record", "fingerprint", "replay", "unpack"] = "record"
@@ -77,6 +78,7 @@ class Job:
     stop_after: int | None = None
     watch: tuple[str, ...] = ()
     substitute: tuple[str, ...] = ()
+    swap: tuple[str, ...] = ()
     store: tuple[str, ...] = ("root",)
     variants: Mapping[str, Any] | None = None
 
@@ -102,7 +104,9 @@ class Job:
             "tolerance": dict(self.tolerance),
             "stop_after": self.stop_after,
             "watch": list(self.watch),
-            "substitute": {"ops": list(self.substitute)} if self.substitute else None,
+            "substitute": {"ops": list(self.substitute), "watched": list(self.swap)}
+            if self.substitute or self.swap
+            else None,
             "store": list(self.store),
             "variants": self.variants,
         }

@@ -210,15 +210,25 @@ def _identical(comparison: Comparison) -> str:
     return f"in {every(steps, 'step')}, every event recorded has the same bits."
 
 
+def _files_alone(comparison: Comparison, how: str) -> str:
+    """Where the verdict is that of the files that the runs wrote; empty where it is not."""
+    if any(step.verdict is not Verdict.IDENTICAL for step in comparison.steps):
+        return ""
+    alike = _identical(comparison).removesuffix(".")
+    return f"{alike}; files that the runs wrote differ{how}."
+
+
 def _within(comparison: Comparison) -> str:
+    within = f", all of them within the tolerance '{comparison.tolerance.name}'"
     differ = len(differing(comparison.steps))
-    return (
-        f"{differ:,} of {counted(len(comparison.steps), 'step')} differ in bits, "
-        f"all of them within the tolerance '{comparison.tolerance.name}'."
+    return _files_alone(comparison, within) or (
+        f"{differ:,} of {counted(len(comparison.steps), 'step')} differ in bits{within}."
     )
 
 
 def _divergent(comparison: Comparison) -> str:
+    if alone := _files_alone(comparison, ""):
+        return alone
     differ = differing(comparison.steps)
     total = counted(len(comparison.steps), "step")
     text = f"{len(differ):,} of {total} differ"

@@ -7,6 +7,8 @@ from forkpoint.diagnose.experiments.kernels import kernels
 from forkpoint.diagnose.experiments.necessity import necessity
 from forkpoint.diagnose.experiments.oracle import oracle
 from forkpoint.diagnose.experiments.repeatability import repeatability
+from forkpoint.diagnose.experiments.stages import find_stages
+from forkpoint.diagnose.experiments.swap import failed_swap, judge_swap, untried_swap
 from forkpoint.diagnose.experiments.sweep import sweep
 from forkpoint.diagnose.experiments.variants import Dimension, argument_names, dimensions
 
@@ -16,11 +18,15 @@ __all__ = [
     "argument_names",
     "crop",
     "dimensions",
+    "failed_swap",
+    "find_stages",
     "interventions",
+    "judge_swap",
     "kernels",
     "necessity",
     "oracle",
     "parse_crop",
     "repeatability",
     "sweep",
+    "untried_swap",
 ]
