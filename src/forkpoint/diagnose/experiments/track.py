@@ -209,7 +209,7 @@ class Track:
             cost = self.template.cost({self.dimension: size})
             if cost > LARGEST or not self.counts(size):
                 continue
-            room -= cost * inputs(cost)
+            room -= cost * inputs(cost, many=True)
             if room >= 0:
                 found.append(size)
         return found
@@ -220,7 +220,8 @@ class Track:
             if not more and (size in self.results or size in self.refused):
                 continue
             tried = len(self.results.get(size, ()))
-            count = more or inputs(self.template.cost({self.dimension: size}))
+            cost = self.template.cost({self.dimension: size})
+            count = more or inputs(cost, many=self.stage == "fresh")
             for seed in range(1 + tried, 1 + tried + count):
                 yield pair.call(
                     f"{self.number}/{size}/{seed}",
@@ -239,9 +240,11 @@ class Track:
             self.rows.setdefault(size, []).append((rows[0], rows[1]))
 
 
-def inputs(cost: int) -> int:
-    """How many random inputs a size gets: more where they are cheap."""
-    return 16 if cost < 20_000 else 8 if cost < 200_000 else 4 if cost < 10**6 else 2
+def inputs(cost: int, *, many: bool = False) -> int:
+    """How many random inputs a size gets: more where they are cheap, and to try a rule."""
+    if cost < 200_000:
+        return (16 if cost < 20_000 else 8) if many else 6
+    return 4 if cost < 10**6 else 2
 
 
 def _of_rows(text: str) -> str:
