@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from forkpoint.diagnose.bench import Case
 from forkpoint.diagnose.experiments.findings import (
@@ -17,29 +17,12 @@ from forkpoint.diagnose.experiments.findings import (
     pairs,
     short,
 )
+from forkpoint.diagnose.experiments.settings import CONTROL, Intervention
+from forkpoint.diagnose.experiments.whole_script import whole_script
 from forkpoint.errors import EnvironmentFailed, WorkerFailed
 from forkpoint.host import Call, Replayed
 from forkpoint.model import Experiment, Origin, Outcome
 from forkpoint.store import read_call
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intervention:
-    """One setting or variable, put on both sides."""
-
-    variables: Mapping[str, str] = field(default_factory=dict)
-    settings: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """As it is written in an environment."""
-        return " ".join(
-            f"{key}={value}" for key, value in {**self.variables, **self.settings}.items()
-        )
-
-
-CONTROL = Intervention(variables={"FORKPOINT_CONTROL": "1"})
-"""Means nothing to anybody: it has to change nothing."""
 
 ON_CPU = (
     Intervention(settings={"threads": "1"}),
@@ -69,8 +52,10 @@ ON_CUDA = (
 def interventions(case: Case) -> Findings:
     """Try each intervention on the origins' calls; what helped goes to `Origin.remedies`."""
     looked = pairs(case)
+    script = whole_script(case)
     if not looked:
-        return Findings(experiment=_experiment([], Outcome.INCONCLUSIVE, "no origin to try on"))
+        text = script.text if script else "no origin to try on"
+        return Findings(experiment=_experiment([], script.outcome if script else None, text))
     asked = [(pair, pair.call(str(number))) for number, _, pair in looked]
     changed = [
         (pair, call) for number, origin, pair in looked for call in _changed(number, origin, pair)
@@ -98,21 +83,24 @@ def interventions(case: Case) -> Findings:
     if sound:
         helped = all(origin.remedies for origin in found.values())
         outcome = Outcome.SUPPORTED if helped else Outcome.REFUTED
+    if script is not None and outcome is not Outcome.SUPPORTED:
+        outcome = script.outcome or outcome
     head = "the control changed nothing" if sound else "the control changed bits: nothing is proven"
-    text = f"{head}; {evidence(case, told, nothing='')}"
+    parts = [head, evidence(case, told, nothing=""), *([script.text] if script else [])]
+    text = "; ".join(parts)
     return Findings(experiment=_experiment(list(tried), outcome, text), origins=found)
 
 
 _VANISHES = "the sides agree"
 
 
-def _experiment(names: Sequence[str], outcome: Outcome, text: str) -> Experiment:
+def _experiment(names: Sequence[str], outcome: Outcome | None, text: str) -> Experiment:
     return Experiment(
         name="interventions",
         hypothesis="for each origin, one setting on both sides makes the difference vanish",
         did="replayed one call of each origin in both environments with one change at a time, "
         f"in fresh processes ({', '.join(names) or 'none'}), and with a control",
-        outcome=outcome,
+        outcome=outcome or Outcome.INCONCLUSIVE,
         evidence=text,
     )
 
