@@ -66,6 +66,7 @@ FAULTS = {
     "gaps": [("exp", "default", lambda x: not x.is_contiguous())],
     "shifted": [("sin", "default", lambda x: x.storage_offset() % 2 == 1)],
     "steep": [("leaky_relu", "default", lambda x, slope=0.01: slope > 0.15)],
+    "fused": [("_scaled_dot_product_flash_attention_for_cpu", "default", lambda *a, **k: True)],
     "first": [("cos", "default", lambda x: bool(x.reshape(-1)[0] > 0))],
 }
 for name in os.environ.get("FORKPOINT_FAULT", "").split("+"):
