@@ -50,7 +50,9 @@ def faulty(torch_env: Callable[[str], Environment], faulty_root: Path) -> Faulty
             parse_spec(f"bad=python={venv} FORKPOINT_FAULT={fault}"),
         ]
         # the other experiments take processes of their own, and are looked at for two faults
-        names = {"always": None, "two": ("necessity",), "fused": ("origins",)}.get(fault, ("sweep",))
+        names = {"always": None, "two": ("necessity",), "fused": ("origins",)}.get(
+            fault, ("sweep",)
+        )
         options = api.Options(out=folder / fault, experiments=names)
         workload = Workload(script=HERE / script, cwd=folder)
         finished = api.run_comparison(workload, specs, options=options)

@@ -6,22 +6,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from forkpoint.diagnose.experiments.naming import argument_names, arguments
+from forkpoint.diagnose.experiments.naming import Place, argument_name, argument_names, arguments
 from forkpoint.store import Layout, RecordedCall
+
+_NO_SIZES = frozenset(
+    ("kernel_size", "stride", "padding", "dilation", "output_padding", "dim", "dims")
+)
+"""List arguments whose numbers are never sizes of a tensor, even where they are equal to one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
     """A size that several dimensions share: (tensor, axis) places that change together.
 
-    ``in_lists``: whether the same number in list arguments (a normalized shape, a shape to view
-    as) is this size, too, and not another one that is equal by chance.
+    ``lists`` are list arguments (a normalized shape, a shape to view as) in which the same number
+    is taken to be this size, too, and not another one that is equal by chance.
     """
 
     name: str
     size: int
     places: tuple[tuple[int, int], ...]
-    in_lists: bool = True
+    lists: tuple[Place, ...] = ()
 
     def shape(self, tensor: int, layout: Layout, size: int) -> list[int]:
         """A tensor's shape where this dimension has another size."""
@@ -53,19 +58,14 @@ def resized_shape(tensor: int, layout: Layout, sizes: Sizes) -> list[int]:
 
 def resize_arguments(document: dict[str, Any], sizes: Sizes) -> None:
     """Give list arguments of a document the other sizes, all at once."""
-    other = {one.size: size for one, size in sizes.items() if one.in_lists}
-    document["args"] = [_resized(value, other) for value in document["args"]]
-    document["kwargs"] = {n: _resized(value, other) for n, value in document["kwargs"].items()}
+    for part, key in {place for one in sizes for place in one.lists}:
+        other = {one.size: size for one, size in sizes.items() if (part, key) in one.lists}
+        items = document[part][key]["list"]
+        document[part][key] = {"list": [_resized(item, other) for item in items]}
 
 
-def _resized(value: Mapping[str, Any], other: Mapping[int, int]) -> Mapping[str, Any]:
-    """A list with some sizes replaced: a shape to view as, a normalized shape."""
-    if "list" not in value:
-        return value
-    found = [
-        {"int": other[one["int"]]} if one.get("int") in other else one for one in value["list"]
-    ]
-    return {"list": found}
+def _resized(item: Mapping[str, Any], other: Mapping[int, int]) -> Mapping[str, Any]:
+    return {"int": other[item["int"]]} if item.get("int") in other else item
 
 
 def dimensions(call: RecordedCall, varying: Sequence[int]) -> list[tuple[Dimension, ...]]:
@@ -87,9 +87,9 @@ def dimensions(call: RecordedCall, varying: Sequence[int]) -> list[tuple[Dimensi
         aligned = [(t, a) for t, a in every if a == axis]
         across = [(t, a) for t, a in every if t != number or a == axis]
         ways = dict.fromkeys((tuple(aligned), tuple(across), tuple(every), ((number, axis),)))
-        lists = (True, False) if _listed(call, size) else (True,)
+        lists = dict.fromkeys((_lists(call, size), ()))
         found.append(
-            tuple(Dimension(_named(names, way), size, way, both) for way in ways for both in lists)
+            tuple(Dimension(_named(names, way), size, way, some) for way in ways for some in lists)
         )
     return found
 
@@ -106,9 +106,13 @@ def _axes(call: RecordedCall, varying: Sequence[int]) -> Iterator[tuple[int, int
         seen.update(layout.shape)
 
 
-def _listed(call: RecordedCall, size: int) -> bool:
-    """Whether a list argument holds this number."""
-    return any({"int": size} in value.get("list", ()) for _, value in arguments(call))
+def _lists(call: RecordedCall, size: int) -> tuple[Place, ...]:
+    """List arguments that hold this number, and may hold sizes."""
+    return tuple(
+        place
+        for place, value in arguments(call)
+        if {"int": size} in value.get("list", ()) and argument_name(call, place) not in _NO_SIZES
+    )
 
 
 def _named(names: Sequence[str], places: Sequence[tuple[int, int]]) -> str:

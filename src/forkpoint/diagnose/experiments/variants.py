@@ -168,12 +168,13 @@ class Template:
     ) -> dict[str, Any]:
         """A tensor of another shape or dtype in memory as it was recorded."""
         layout = self.call.tensors[tensor]
+        item = DTYPES[dtype or layout.dtype].itemsize
         return {
             "dtype": dtype or layout.dtype,
             "shape": list(shape),
             "stride": layouts.like(layout, shape),
             "offset": layouts.offset(layout),
-            "alignment": layout.alignment if dtype in (None, layout.dtype) else 0,
+            "alignment": layout.alignment // item * item,
         }
 
 
