@@ -148,7 +148,8 @@ RULES: list[tuple[str, Op, Fault, str]] = [
         "stride",
         POOL,
         lambda s: s.args[2][1] == 2,
-        "at every size tried, with stride=[2, 2] or [3, 2] and not [3, 3], [1, 1], [4, 4] or [2, 3]",
+        "at every size tried, with stride=[2, 2] or [3, 2] and not [3, 3], [1, 1], [4, 4] or "
+        "[2, 3]",
     ),
     (
         "slope",

@@ -23,7 +23,8 @@ def like(layout: Layout, shape: Sequence[int]) -> list[int]:
         gap = layout.stride[axis] - inner if layout.shape[axis] > 1 else 0
         stride[axis] = step + max(0, gap)
         step = stride[axis] * max(1, shape[axis])
-        inner = max(inner, layout.stride[axis]) * max(1, layout.shape[axis])
+        if layout.shape[axis] > 1:  # a stride over one element says nothing
+            inner = max(inner, layout.stride[axis]) * layout.shape[axis]
     return stride
 
 

@@ -44,7 +44,7 @@ def argument_names(call: RecordedCall) -> list[str]:
 def _schema_names(call: RecordedCall) -> list[str]:
     """The names of the op's arguments, in their order."""
     inside = call.schema.partition("(")[2].rpartition(" -> ")[0].rpartition(")")[0]
-    names = [part.strip().rpartition(" ")[2].partition("=")[0] for part in _split(inside)]
+    names = [part.partition("=")[0].strip().rpartition(" ")[2] for part in _split(inside)]
     return [name for name in names if name not in ("*", "")]
 
 
