@@ -90,6 +90,18 @@ def test_of_many_faults_at_once_none_is_missed_and_none_is_added(compared: Compa
     assert not any(one.name == "unexplained" for one in found.experiments)
 
 
+def test_an_op_that_reads_what_nobody_can_is_inconclusive_by_itself(compared: Compared) -> None:
+    """A sparse tensor is another one: neither lockstep nor replay can give the op equal inputs."""
+    found = compared("always", script="hidden.py")
+    assert found.verdict is Verdict.DIVERGENT
+    assert found.origins == ()
+    named = next(one for one in found.experiments if one.name == "unexplained")
+    assert named.outcome is Outcome.INCONCLUSIVE
+    assert named.evidence.startswith("aten._sparse_addmm.default (float32): 2 calls")
+    assert "not all of its inputs could be compared" in named.evidence
+    assert "sparse" in found.explanation[0]
+
+
 def test_steps_that_agree_are_no_steps_of_an_origin(compared: Compared) -> None:
     found = compared("rows")
     (origin,) = found.origins

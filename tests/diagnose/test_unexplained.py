@@ -30,7 +30,7 @@ def _evidence(calls: Sequence[DifferingCall]) -> str:
     return experiment.evidence
 
 
-def test_each_op_is_named_with_its_first_call() -> None:
+def test_each_op_is_named_with_its_first_call_and_what_is_behind_is_counted() -> None:
     calls = [
         _call("mylib.fused.default", equal=None, step=2),
         _call("mylib.fused.default", equal=None, step=3),
@@ -38,10 +38,15 @@ def test_each_op_is_named_with_its_first_call() -> None:
         _call("aten.mul.Tensor", equal=True, arguments=False, step=4),
     ]
     assert _evidence(calls) == (
-        "mylib.fused.default (float32): 2 calls, the first in step 2, encoder.0; its inputs are "
-        "not known; aten.add.Tensor (float32): one call in step 2, encoder.0; its inputs differ, "
-        "too; aten.mul.Tensor (float32): one call in step 4, encoder.0; its arguments or memory "
-        "layouts differ"
+        "mylib.fused.default (float32): 2 calls, the first in step 2, encoder.0; not all of its "
+        "inputs could be compared; aten.mul.Tensor (float32): one call in step 4, encoder.0; its "
+        "arguments or memory layouts differ; one more op call had other inputs"
+    )
+
+
+def test_where_all_had_other_inputs_the_first_are_named() -> None:
+    assert _evidence([_call("aten.add.Tensor", equal=False)]) == (
+        "aten.add.Tensor (float32): one call in step 0, encoder.0; its inputs differ, too"
     )
 
 

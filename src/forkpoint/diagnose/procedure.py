@@ -189,7 +189,11 @@ def _no_origin(comparison: Comparison, seen: Sequence[DifferingCall]) -> Experim
     if comparison.sequences:
         why = "the operators that ran are not the same, so that is the first thing to explain"
     elif seen:
-        why = f"of {len(seen)} op calls that differ, none is known to have had equal inputs"
+        first = f"{seen[0].op} in {seen[0].module or 'the model itself'}"
+        why = (
+            f"of {len(seen)} op calls that differ, none is known to have had equal inputs; the "
+            f"first is {first}"
+        )
     else:
         why = "no op call that was recorded differs: it happens where ops are not seen"
     return Experiment(
@@ -206,14 +210,19 @@ def unexplained(calls: Sequence[DifferingCall]) -> tuple[Experiment, ...]:
 
     The first of them is where to look: what comes behind it may only pass its difference on.
     """
-    groups: dict[OriginKey, list[DifferingCall]] = {}
-    for call in calls:
-        groups.setdefault(call.origin, []).append(call)
-    if not groups:
+    if not calls:
         return ()
+    open_ = [call for call in calls if call.inputs_equal is not False] or list(calls)
+    groups: dict[OriginKey, list[DifferingCall]] = {}
+    for call in open_:
+        groups.setdefault(call.origin, []).append(call)
     told = [_told_of(group) for group in list(groups.values())[:_MOST_NAMED]]
     if len(groups) > _MOST_NAMED:
         told.append(f"{len(groups) - _MOST_NAMED} more ops")
+    behind = len(calls) - len(open_)
+    if behind:
+        many = "one more op call" if behind == 1 else f"{behind} more op calls"
+        told.append(f"{many} had other inputs")
     experiment = Experiment(
         name=_UNEXPLAINED,
         hypothesis="every op call that differs has an origin before it, or is one",
@@ -227,9 +236,11 @@ def unexplained(calls: Sequence[DifferingCall]) -> tuple[Experiment, ...]:
 
 def _told_of(calls: Sequence[DifferingCall]) -> str:
     first = calls[0]
-    why = "its inputs differ, too" if first.inputs_equal is False else "its inputs are not known"
-    if first.inputs_equal:
-        why = "its arguments or memory layouts differ"
+    why = {
+        None: "not all of its inputs could be compared",
+        True: "its arguments or memory layouts differ",
+        False: "its inputs differ, too",
+    }[first.inputs_equal]
     place = f"step {first.step}, {first.module or 'the model itself'}"
     kinds = ", ".join(first.dtypes)
     many = f"{len(calls)} calls, the first" if len(calls) > 1 else "one call"
