@@ -99,7 +99,8 @@ def _experiment(names: Sequence[str], outcome: Outcome | None, text: str) -> Exp
         name="interventions",
         hypothesis="for each origin, one setting on both sides makes the difference vanish",
         did="replayed one call of each origin in both environments with one change at a time, "
-        f"in fresh processes ({', '.join(names) or 'none'}), and with a control",
+        f"in fresh processes ({', '.join(names) or 'none'}), and with a control; where an origin "
+        "gives a reason for it, ran the whole script with what no single call can show",
         outcome=outcome or Outcome.INCONCLUSIVE,
         evidence=text,
     )
