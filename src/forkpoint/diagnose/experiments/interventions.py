@@ -18,7 +18,7 @@ from forkpoint.diagnose.experiments.findings import (
     short,
 )
 from forkpoint.diagnose.experiments.settings import CONTROL, Intervention
-from forkpoint.diagnose.experiments.whole_script import whole_script
+from forkpoint.diagnose.experiments.whole_script import Whole, whole_script
 from forkpoint.errors import EnvironmentFailed, WorkerFailed
 from forkpoint.host import Call, Replayed
 from forkpoint.model import Experiment, Origin, Outcome
@@ -79,16 +79,20 @@ def interventions(case: Case) -> Findings:
         if sound:
             found[number] = replace(origin, remedies=remedies)
         told.append(f"{short(origin)}: " + ", ".join(f"{k}: {v}" for k, v in results.items()))
-    outcome = Outcome.INCONCLUSIVE
-    if sound:
-        helped = all(origin.remedies for origin in found.values())
-        outcome = Outcome.SUPPORTED if helped else Outcome.REFUTED
-    if script is not None and outcome is not Outcome.SUPPORTED:
-        outcome = script.outcome or outcome
     head = "the control changed nothing" if sound else "the control changed bits: nothing is proven"
     parts = [head, evidence(case, told, nothing=""), *([script.text] if script else [])]
-    text = "; ".join(parts)
-    return Findings(experiment=_experiment(list(tried), outcome, text), origins=found)
+    outcome = _outcome(found if sound else {}, script)
+    return Findings(experiment=_experiment(list(tried), outcome, "; ".join(parts)), origins=found)
+
+
+def _outcome(found: Mapping[int, Origin], script: Whole | None) -> Outcome:
+    """Supported where each origin's call is helped, or the whole script is."""
+    if script is not None and script.outcome is Outcome.SUPPORTED:
+        return Outcome.SUPPORTED
+    if not found:
+        return Outcome.INCONCLUSIVE
+    helped = all(origin.remedies for origin in found.values())
+    return Outcome.SUPPORTED if helped else Outcome.REFUTED
 
 
 _VANISHES = "the sides agree"
