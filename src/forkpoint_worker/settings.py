@@ -2,7 +2,7 @@
 
 ``threads=N``  ``interop_threads=N``  ``tf32=on|off``  ``matmul_precision=highest|high|medium``
 ``reduced_fp16=on|off``  ``reduced_bf16=on|off``  ``deterministic=on|off``
-``cudnn_benchmark=on|off``  ``mkldnn=on|off``  ``sdpa=math|flash|efficient|cudnn``
+``cudnn_benchmark=on|off``  ``mkldnn=on|off``  ``sdpa=math|flash|efficient|cudnn|eager``
 ``flush_denormal=on|off``  ``blas=cublas|cublaslt``  ``device=cpu|cuda``  ``dtype=float32|...``
 """
 
@@ -22,7 +22,7 @@ CHOICES: dict[str, tuple[str, ...] | None] = {
     "deterministic": ON_OFF,
     "cudnn_benchmark": ON_OFF,
     "mkldnn": ON_OFF,
-    "sdpa": ("math", "flash", "efficient", "cudnn"),
+    "sdpa": ("math", "flash", "efficient", "cudnn", "eager"),
     "flush_denormal": ON_OFF,
     "blas": ("cublas", "cublaslt"),
     "device": ("cpu", "cuda"),
@@ -61,6 +61,11 @@ def _tf32(torch: Any, value: str) -> None:
 
 
 def _sdpa(torch: Any, value: str) -> None:
+    if value == "eager":
+        from .attention import eager  # noqa: PLC0415 - it imports torch
+
+        torch.nn.functional.scaled_dot_product_attention = eager
+        return
     for name in ("flash", "mem_efficient", "math", "cudnn"):
         enable = getattr(torch.backends.cuda, "enable_%s_sdp" % name, None)
         wanted = value == ("efficient" if name == "mem_efficient" else name)

@@ -1,4 +1,4 @@
-"""Faults that are planted below every observer by FORKPOINT_FAULT.
+"""Faults that are planted below every observer by FORKPOINT_FAULT: names, joined by "+".
 
 A fault overrides an ATen kernel through `torch.library` at the key BackendSelect, so it acts
 beneath autograd and beneath anything that watches; the op then goes on to its real kernel, and
@@ -14,13 +14,13 @@ CALLS = {"count": 0}
 
 
 def plant(name, overload, when):
-    """Make ``aten.name.overload`` give another last bit wherever ``when(*args)`` is true."""
+    """Make ``aten.name.overload`` give another last bit where ``when`` is true of the arguments."""
     op = getattr(getattr(torch.ops.aten, name), overload)
     below = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
 
     def moved(*args, **kwargs):
         result = op.redispatch(below, *args, **kwargs)
-        if not when(*args):
+        if not when(*args, **kwargs):
             return result
         first = result[0] if isinstance(result, tuple) else result
         if first.numel():
@@ -52,6 +52,23 @@ FAULTS = {
     "unused": [("sinh", "default", lambda x: True)],
     "repaired": [("cosh", "default", lambda x: True)],
     "second": [("tanh", "default", second_call)],
+    # two sizes together
+    "product": [("native_layer_norm", "default", lambda x, *a: x.shape[0] * x.shape[1] % 3 == 0)],
+    "many": [("silu", "default", lambda x: x.numel() > 20)],
+    "taller": [("mm", "default", lambda a, b: a.shape[0] > b.shape[1])],
+    "either": [("gelu", "default", lambda x, **k: x.shape[0] >= 6 or x.shape[1] % 2 == 0)],
+    # whole numbers, lists, switches
+    "dim": [("_softmax", "default", lambda x, dim, half: dim == 1)],
+    "kernel": [("max_pool2d_with_indices", "default", lambda x, k, *a: list(k) == [3, 2])],
+    "three": [("cat", "default", lambda tensors, *a: len(tensors) == 3)],
+    "keep": [("mean", "dim", lambda x, d, keep=False, **k: keep)],
+    # memory layout, plain numbers, values
+    "gaps": [("exp", "default", lambda x: not x.is_contiguous())],
+    "shifted": [("sin", "default", lambda x: x.storage_offset() % 2 == 1)],
+    "steep": [("leaky_relu", "default", lambda x, slope=0.01: slope > 0.15)],
+    "fused": [("_scaled_dot_product_flash_attention_for_cpu", "default", lambda *a, **k: True)],
+    "first": [("cos", "default", lambda x: bool(x.reshape(-1)[0] > 0))],
 }
-for fault in FAULTS[os.environ.get("FORKPOINT_FAULT", "")]:
-    plant(*fault)
+for name in os.environ.get("FORKPOINT_FAULT", "").split("+"):
+    for fault in FAULTS[name]:
+        plant(*fault)

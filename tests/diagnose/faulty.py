@@ -17,7 +17,8 @@ from forkpoint.host import Workload
 from forkpoint.model import Comparison
 
 HERE = Path(__file__).parent
-Faulty = Callable[[str], Comparison]
+Faulty = Callable[..., Comparison]
+"""Compares with a fault, or several, in a script of this folder; swept, if nothing else is said."""
 
 
 @pytest.fixture(scope="session")
@@ -43,15 +44,17 @@ def faulty(torch_env: Callable[[str], Environment], faulty_root: Path) -> Faulty
     (site / "faulty.pth").write_text(f"{packages}\n{folder}\nimport faults\n")
 
     @cache
-    def compare(fault: str) -> Comparison:
+    def compare(fault: str, script: str = "healthy.py") -> Comparison:
         specs = [
             parse_spec(f"good=python={healthy}"),
             parse_spec(f"bad=python={venv} FORKPOINT_FAULT={fault}"),
         ]
         # the other experiments take processes of their own, and are looked at for two faults
-        names = {"always": None, "two": ("necessity",)}.get(fault, ("sweep",))
+        names = {"always": None, "two": ("necessity",), "fused": ("origins",)}.get(
+            fault, ("sweep",)
+        )
         options = api.Options(out=folder / fault, experiments=names)
-        workload = Workload(script=HERE / "healthy.py", cwd=folder)
+        workload = Workload(script=HERE / script, cwd=folder)
         finished = api.run_comparison(workload, specs, options=options)
         assert not finished.failures
         return finished.comparison

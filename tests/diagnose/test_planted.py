@@ -15,12 +15,13 @@ from forkpoint.model import Comparison, Outcome, Verdict
 from tests.conftest import TorchEnv
 
 pytestmark = pytest.mark.integration
-SCRIPT = Path(__file__).with_name("planted.py")
+HERE = Path(__file__).parent
 
 NORM, TANH, SOFTMAX = (f"aten.{name}.default" for name in ("native_layer_norm", "tanh", "_softmax"))
 
 
-Compared = Callable[[str], Comparison]
+Compared = Callable[..., Comparison]
+"""By the name of a fault, or of several, and the script that plants it."""
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def compared(torch_env: TorchEnv, tmp_path_factory: pytest.TempPathFactory) -> C
     """The comparison of a healthy run with one that has a fault; each is made once."""
 
     @cache
-    def compare(fault: str) -> Comparison:
+    def compare(fault: str, script: str = "planted.py") -> Comparison:
         folder = tmp_path_factory.mktemp("planted")
         python = torch_env("2.10.0").python
         specs: list[EnvironmentSpec] = [
@@ -36,7 +37,8 @@ def compared(torch_env: TorchEnv, tmp_path_factory: pytest.TempPathFactory) -> C
             parse_spec(f"bad=python={python} FORKPOINT_FAULT={fault}"),
         ]
         options = api.Options(out=folder / "out", experiments=("origins",))
-        finished = api.run_comparison(Workload(script=SCRIPT, cwd=folder), specs, options=options)
+        workload = Workload(script=HERE / script, cwd=folder)
+        finished = api.run_comparison(workload, specs, options=options)
         assert not finished.failures
         kept = {path.name for path in (folder / "out" / "recordings").iterdir()}
         assert {"search", "bad"} <= kept  # whatever an environment is called
@@ -73,6 +75,31 @@ def test_a_fault_that_the_script_plants_itself_is_shown_in_place(compared: Compa
     replayed = next(one for one in found.experiments if one.name == "replay")
     assert replayed.outcome is Outcome.INCONCLUSIVE
     assert "does not give the bits that it gave in the script" in replayed.evidence
+
+
+def test_of_many_faults_at_once_none_is_missed_and_none_is_added(compared: Compared) -> None:
+    """By two sizes, arguments, layouts and values, all planted by the script itself."""
+    faults = "product+taller+dim+three+keep+gaps+shifted+steep+first"
+    found = compared(faults, script="planted_zoo.py")
+    assert {origin.op.split(".")[1] for origin in found.origins} == {
+        "native_layer_norm", "mm", "_softmax", "cat", "mean", "exp", "sin", "leaky_relu", "cos",
+    }  # fmt: skip
+    assert {origin.confirmed for origin in found.origins} == {"in_place"}
+    sufficiency = next(one for one in found.experiments if one.name == "sufficiency")
+    assert sufficiency.outcome is Outcome.SUPPORTED, sufficiency.evidence
+    assert not any(one.name == "unexplained" for one in found.experiments)
+
+
+def test_an_op_that_reads_what_nobody_can_is_inconclusive_by_itself(compared: Compared) -> None:
+    """A sparse tensor is another one: neither lockstep nor replay can give the op equal inputs."""
+    found = compared("always", script="hidden.py")
+    assert found.verdict is Verdict.DIVERGENT
+    assert found.origins == ()
+    named = next(one for one in found.experiments if one.name == "unexplained")
+    assert named.outcome is Outcome.INCONCLUSIVE
+    assert named.evidence.startswith("aten._sparse_addmm.default (float32): 2 calls")
+    assert "not all of its inputs could be compared" in named.evidence
+    assert "sparse" in found.explanation[0]
 
 
 def test_steps_that_agree_are_no_steps_of_an_origin(compared: Compared) -> None:

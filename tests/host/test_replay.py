@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -82,3 +83,15 @@ def test_rubbish_among_the_answers_is_refused(tmp_path: Path) -> None:
     path.write_text("nonsense\n")
     with pytest.raises(WorkerFailed, match="cannot be read"):
         read_answers(path, {"a"}, Replayed)
+
+
+@pytest.mark.parametrize("own", [None, "ACTIVE"])
+def test_waiting_threads_sleep_unless_the_environment_says_otherwise(
+    torch_env: TorchEnv, tmp_path: Path, own: str | None
+) -> None:
+    environment = torch_env("2.10.0")
+    if own:
+        environment = environment.altered(variables={"OMP_WAIT_POLICY": own})
+    replay(environment, [_call("one")], control=tmp_path)
+    result = json.loads((tmp_path / "1" / "result.json").read_bytes())
+    assert result["fingerprint"]["variable.OMP_WAIT_POLICY"] == (own or "PASSIVE")

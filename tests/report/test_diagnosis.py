@@ -34,6 +34,26 @@ def points(draw: st.DrawFn) -> tuple[SweepPoint, ...]:
     return tuple(made)
 
 
+def _shapes(count: int) -> Sweep:
+    made = tuple(
+        SweepPoint(size=n, inputs=3, differing=3 * (n < 15), label=f"{n} x 2") for n in range(count)
+    )
+    return Sweep(dimension="sizes drawn together: rows, columns", points=made)
+
+
+def test_many_kinds_that_came_out_alike_share_a_row() -> None:
+    rows = diagnosis.sweep_rows(_shapes(40))
+    assert [row[0] for row in rows] == [
+        "0 x 2\N{EN DASH}14 x 2 (15 tried)",
+        "15 x 2\N{EN DASH}39 x 2 (25 tried)",
+    ]
+    assert [row[1:3] for row in rows] == [("45", "all"), ("75", "none")]
+
+
+def test_a_few_kinds_have_a_row_each() -> None:
+    assert [row[0] for row in diagnosis.sweep_rows(_shapes(3))] == ["0 x 2", "1 x 2", "2 x 2"]
+
+
 @given(points())
 def test_the_rows_of_a_sweep_hold_every_input_once(made: tuple[SweepPoint, ...]) -> None:
     sweep = Sweep(dimension="rows", points=made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -93,8 +94,14 @@ class ForkFinder:
         return self._a.label(int(modules[-1]), root) if len(modules) else None
 
 
+_TENSOR = re.compile(r"\b\w+\[[\d,]*\]\{[^{}]*\}")
+
+
 def inputs_equal(a: View, b: View, places: tuple[int, int]) -> bool | None:
-    """Whether an op's inputs are equal on both sides; None where that is not known."""
+    """Whether an op's inputs are equal on both sides; None where that is not known.
+
+    An input that nobody could read (a sparse tensor) has no row, but stands in the signature.
+    """
     one, two = (_inputs(view, place) for view, place in zip((a, b), places, strict=True))
     if len(one) != len(two):
         return False
@@ -102,6 +109,8 @@ def inputs_equal(a: View, b: View, places: tuple[int, int]) -> bool | None:
         equal_content(a.recording, x.tensor, b.recording, y.tensor)
         for x, y in zip(one, two, strict=True)
     ]
+    if _named(a, places[0]) > len(one):
+        known.append(None)
     if False in known:
         return False
     return None if None in known else True
@@ -128,6 +137,12 @@ def equal_content(one: Recording, a: TensorRow, two: Recording, b: TensorRow) ->
 def _inputs(view: View, place: int) -> list[ValueRow]:
     values = view.recording.values(int(view.columns.id[place]))
     return [value for value in values if value.role == ROLE_IN]
+
+
+def _named(view: View, place: int) -> int:
+    """How many tensors an op's signature names: ``float32[2,3]{3,1}``."""
+    signature = view.recording.event(place).signature
+    return len(_TENSOR.findall(signature)) if signature else 0
 
 
 def largest(measured: Iterable[Metrics | None]) -> Metrics | None:

@@ -42,7 +42,12 @@ SEARCH = ("origins", "replay", "sufficiency")
 _WITHOUT_ORIGINS = ("repeatability", "crop")
 """Experiments on the script as it is: they are done where no origin is known, too."""
 
-_ORDER = ("repeatability", *SEARCH, *EXPERIMENTS)
+_UNEXPLAINED = "unexplained"
+"""Op calls that neither lockstep nor replay could judge; it is there only where there are some."""
+
+_MOST_NAMED = 6  # ops that are named before the rest is counted
+
+_ORDER = ("repeatability", *SEARCH, _UNEXPLAINED, *EXPERIMENTS)
 
 _BESIDE = ("stages", "swap")
 """Experiments on what comes after the model: they stand at the end, and stay as they are."""
@@ -99,7 +104,8 @@ def diagnose(case: Case) -> Comparison:
     seen = _differing(case, steps)
     first = [call for call in seen if call.is_origin]
     if not first:
-        return _explained(case.comparison, (), (_no_origin(case.comparison, seen),), None)
+        experiments = (_no_origin(case.comparison, seen), *unexplained(seen))
+        return _explained(case.comparison, (), experiments, None)
     some = tuple(sorted({call.step for call in seen}))
     found = lockstep(case, first, steps=some, purpose="searching for origins")
     chosen, left_out = _that_fit(case, steps, found)
@@ -110,7 +116,11 @@ def diagnose(case: Case) -> Comparison:
         return _explained(case.comparison, (), (_vanished(found),), None)
     isolated = isolate(case, found)
     origins = _origins(found, isolated, case.folder)
-    experiments = (_replay(case, origins, isolated), _sufficiency(case, found, left_out))
+    experiments = (
+        _replay(case, origins, isolated),
+        _sufficiency(case, found, left_out),
+        *unexplained(found.unexplained),
+    )
     return _explained(case.comparison, origins, experiments, _propagated(seen, found))
 
 
@@ -186,7 +196,11 @@ def _no_origin(comparison: Comparison, seen: Sequence[DifferingCall]) -> Experim
     if comparison.sequences:
         why = "the operators that ran are not the same, so that is the first thing to explain"
     elif seen:
-        why = f"of {len(seen)} op calls that differ, none is known to have had equal inputs"
+        first = f"{seen[0].op} in {seen[0].module or 'the model itself'}"
+        why = (
+            f"of {len(seen)} op calls that differ, none is known to have had equal inputs; the "
+            f"first is {first}"
+        )
     else:
         why = "no op call that was recorded differs: it happens where ops are not seen"
     return Experiment(
@@ -196,6 +210,48 @@ def _no_origin(comparison: Comparison, seen: Sequence[DifferingCall]) -> Experim
         outcome=Outcome.INCONCLUSIVE,
         evidence=why,
     )
+
+
+def unexplained(calls: Sequence[DifferingCall]) -> tuple[Experiment, ...]:
+    """Name the ops of which it is not known whether they differ by themselves; none, where none.
+
+    The first of them is where to look: what comes behind it may only pass its difference on.
+    """
+    if not calls:
+        return ()
+    open_ = [call for call in calls if call.inputs_equal is not False] or list(calls)
+    groups: dict[OriginKey, list[DifferingCall]] = {}
+    for call in open_:
+        groups.setdefault(call.origin, []).append(call)
+    told = [_told_of(group) for group in list(groups.values())[:_MOST_NAMED]]
+    if len(groups) > _MOST_NAMED:
+        told.append(f"{len(groups) - _MOST_NAMED} more ops")
+    behind = len(calls) - len(open_)
+    if behind:
+        many = "one more op call" if behind == 1 else f"{behind} more op calls"
+        told.append(f"{many} had other inputs")
+    experiment = Experiment(
+        name=_UNEXPLAINED,
+        hypothesis="every op call that differs has an origin before it, or is one",
+        did="looked for op calls that differ and could be given equal inputs neither in the "
+        "running script nor alone",
+        outcome=Outcome.INCONCLUSIVE,
+        evidence="; ".join(told),
+    )
+    return (experiment,)
+
+
+def _told_of(calls: Sequence[DifferingCall]) -> str:
+    first = calls[0]
+    why = {
+        None: "not all of its inputs could be compared",
+        True: "its arguments or memory layouts differ",
+        False: "its inputs differ, too",
+    }[first.inputs_equal]
+    place = f"step {first.step}, {first.module or 'the model itself'}"
+    kinds = ", ".join(first.dtypes)
+    many = f"{len(calls)} calls, the first" if len(calls) > 1 else "one call"
+    return f"{first.op} ({kinds}): {many} in {place}; {why}"
 
 
 def _vanished(found: Lockstep) -> Experiment:

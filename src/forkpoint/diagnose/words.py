@@ -45,7 +45,7 @@ def short(origin: Origin) -> str:
 def _which(comparison: Comparison) -> str:
     origins = comparison.origins
     names = list(dict.fromkeys(short(origin) for origin in origins))
-    listed = _listed(names[:_NAMED])
+    listed = joined(names[:_NAMED])
     if len(names) > _NAMED:
         listed = f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
     verb = "differs by itself" if len(names) == 1 else "differ by themselves"
@@ -72,7 +72,7 @@ def _in_place(origins: Sequence[Origin]) -> str:
     if not names:
         return ""
     verb = "was" if len(names) == 1 else "were"
-    return f"{_listed(names[:_NAMED])} {verb} shown inside the script only, not by replay alone."
+    return f"{joined(names[:_NAMED])} {verb} shown inside the script only, not by replay alone."
 
 
 def _shapes(comparison: Comparison) -> str:
@@ -92,7 +92,7 @@ def _sizes(origins: Sequence[Origin]) -> str:
     if not ruled or len(ruled) > _NAMED:
         return ""
     parts = [f"{short(origin)} differs {origin.rule}" for origin in ruled]
-    return f"Replayed alone with random inputs, {_listed(parts)}."
+    return f"Replayed alone with random inputs, {joined(parts)}."
 
 
 def _remedies(origins: Sequence[Origin]) -> str:
@@ -103,7 +103,7 @@ def _remedies(origins: Sequence[Origin]) -> str:
     if not shared:
         return ""
     calls = "the replayed call" if len(origins) == 1 else "the replayed calls"
-    return f"In {calls}, the sides agree with {_listed([f'`{one}`' for one in shared])}."
+    return f"In {calls}, the sides agree with {joined([f'`{one}`' for one in shared])}."
 
 
 def _truth(origins: Sequence[Origin]) -> str:
@@ -139,7 +139,8 @@ def _enough(comparison: Comparison, sufficiency: Experiment | None) -> str:
     return f"Substituting {them} makes {every} identical."
 
 
-def _listed(names: Sequence[str]) -> str:
+def joined(names: Sequence[str], word: str = "and") -> str:
+    """``a, b and c``."""
     if len(names) < 2:
         return "".join(names)
-    return f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"{', '.join(names[:-1])} {word} {names[-1]}"

@@ -14,6 +14,11 @@ from forkpoint.host._result import JobResult
 from forkpoint.host._run import Watcher
 from forkpoint.host._verbose import library_kernels
 
+_PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Threads that wait give up the processor. Both sides are replayed at once, and the threads of one
+would else spin while those of the other have work: small calls took ten times as long. It moves
+no work from one thread to another, so that no bit depends on it."""
+
 
 def replay(
     environment: Environment,
@@ -36,7 +41,7 @@ def replay(
     kernels: dict[str, tuple[str, ...]] = {}
     questions = Questions(
         kind="replay",
-        environment=environment,
+        environment=replace(environment, variables={**_PATIENT, **environment.variables}),
         control=control,
         timeout=timeout,
         watcher=watcher,

@@ -29,6 +29,7 @@ _CONFIRMED = {
     None: "not confirmed",
 }
 _TO = "\N{EN DASH}"
+_MOST_KINDS = 12  # rows of a table of kinds, before neighbours share one
 _NAMED = 3
 
 
@@ -118,10 +119,12 @@ def sweep_columns(sweep: Sweep, comparison: Comparison) -> tuple[str, ...]:
 
 
 def sweep_rows(sweep: Sweep) -> list[tuple[str, ...]]:
-    """Cells for each size; neighbours that came out alike share a row."""
+    """Cells for each size; neighbours that came out alike share a row, kinds only where many."""
     runs: list[list[SweepPoint]] = []
+    many = len(sweep.points) > _MOST_KINDS
     for point in sweep.points:
-        if runs and not point.label and _result(runs[-1][-1]) == _result(point):
+        shared = many or not point.label
+        if runs and shared and _result(runs[-1][-1]) == _result(point):
             runs[-1].append(point)
         else:
             runs.append([point])
@@ -213,7 +216,8 @@ def _sweep_row(run: Sequence[SweepPoint], *, classes: bool) -> tuple[str, ...]:
     first, last = run[0], run[-1]
     size = first.label or str(first.size)
     if len(run) > 1:
-        size = f"{first.size}{_TO}{last.size} ({len(run)} tried)"
+        ends = (point.label or str(point.size) for point in (first, last))
+        size = f"{_TO.join(ends)} ({len(run)} tried)"
     inputs, differing = sum(p.inputs for p in run), sum(p.differing for p in run)
     differ = "none" if not differing else "all" if differing == inputs else f"{differing:,}"
     cells = (size, f"{inputs:,}", differ)

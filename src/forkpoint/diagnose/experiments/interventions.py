@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from forkpoint.diagnose.bench import Case
 from forkpoint.diagnose.experiments.findings import (
@@ -17,29 +17,12 @@ from forkpoint.diagnose.experiments.findings import (
     pairs,
     short,
 )
+from forkpoint.diagnose.experiments.settings import CONTROL, Intervention
+from forkpoint.diagnose.experiments.whole_script import Whole, whole_script
 from forkpoint.errors import EnvironmentFailed, WorkerFailed
 from forkpoint.host import Call, Replayed
 from forkpoint.model import Experiment, Origin, Outcome
 from forkpoint.store import read_call
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intervention:
-    """One setting or variable, put on both sides."""
-
-    variables: Mapping[str, str] = field(default_factory=dict)
-    settings: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """As it is written in an environment."""
-        return " ".join(
-            f"{key}={value}" for key, value in {**self.variables, **self.settings}.items()
-        )
-
-
-CONTROL = Intervention(variables={"FORKPOINT_CONTROL": "1"})
-"""Means nothing to anybody: it has to change nothing."""
 
 ON_CPU = (
     Intervention(settings={"threads": "1"}),
@@ -69,8 +52,10 @@ ON_CUDA = (
 def interventions(case: Case) -> Findings:
     """Try each intervention on the origins' calls; what helped goes to `Origin.remedies`."""
     looked = pairs(case)
+    script = whole_script(case)
     if not looked:
-        return Findings(experiment=_experiment([], Outcome.INCONCLUSIVE, "no origin to try on"))
+        text = script.text if script else "no origin to try on"
+        return Findings(experiment=_experiment([], script.outcome if script else None, text))
     asked = [(pair, pair.call(str(number))) for number, _, pair in looked]
     changed = [
         (pair, call) for number, origin, pair in looked for call in _changed(number, origin, pair)
@@ -94,25 +79,33 @@ def interventions(case: Case) -> Findings:
         if sound:
             found[number] = replace(origin, remedies=remedies)
         told.append(f"{short(origin)}: " + ", ".join(f"{k}: {v}" for k, v in results.items()))
-    outcome = Outcome.INCONCLUSIVE
-    if sound:
-        helped = all(origin.remedies for origin in found.values())
-        outcome = Outcome.SUPPORTED if helped else Outcome.REFUTED
     head = "the control changed nothing" if sound else "the control changed bits: nothing is proven"
-    text = f"{head}; {evidence(case, told, nothing='')}"
-    return Findings(experiment=_experiment(list(tried), outcome, text), origins=found)
+    parts = [head, evidence(case, told, nothing=""), *([script.text] if script else [])]
+    outcome = _outcome(found if sound else {}, script)
+    return Findings(experiment=_experiment(list(tried), outcome, "; ".join(parts)), origins=found)
+
+
+def _outcome(found: Mapping[int, Origin], script: Whole | None) -> Outcome:
+    """Supported where each origin's call is helped, or the whole script is."""
+    if script is not None and script.outcome is Outcome.SUPPORTED:
+        return Outcome.SUPPORTED
+    if not found:
+        return Outcome.INCONCLUSIVE
+    helped = all(origin.remedies for origin in found.values())
+    return Outcome.SUPPORTED if helped else Outcome.REFUTED
 
 
 _VANISHES = "the sides agree"
 
 
-def _experiment(names: Sequence[str], outcome: Outcome, text: str) -> Experiment:
+def _experiment(names: Sequence[str], outcome: Outcome | None, text: str) -> Experiment:
     return Experiment(
         name="interventions",
         hypothesis="for each origin, one setting on both sides makes the difference vanish",
         did="replayed one call of each origin in both environments with one change at a time, "
-        f"in fresh processes ({', '.join(names) or 'none'}), and with a control",
-        outcome=outcome,
+        f"in fresh processes ({', '.join(names) or 'none'}), and with a control; where an origin "
+        "gives a reason for it, ran the whole script with what no single call can show",
+        outcome=outcome or Outcome.INCONCLUSIVE,
         evidence=text,
     )
 

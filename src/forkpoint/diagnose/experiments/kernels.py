@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from forkpoint.diagnose.bench import Bench, Case
+from forkpoint.diagnose.experiments.dimensions import Dimension, dimensions
 from forkpoint.diagnose.experiments.findings import (
     Findings,
     Pair,
@@ -16,7 +17,7 @@ from forkpoint.diagnose.experiments.findings import (
     pairs,
     short,
 )
-from forkpoint.diagnose.experiments.variants import Dimension, dimensions, read_template
+from forkpoint.diagnose.experiments.variants import read_template
 from forkpoint.host import Call
 from forkpoint.model import Experiment, Kernels, Origin, Outcome
 
@@ -72,7 +73,7 @@ def _agreeing(number: int, origin: Origin, pair: Pair) -> list[Call]:
         sizes = [point.size for point in one.points if not point.differing and not point.label]
         if one.dimension in known and sizes:
             size = max(sizes)
-            document: dict[str, Any] = template.sized(known[one.dimension], size, 1)
+            document: dict[str, Any] = template.sized({known[one.dimension]: size}, 1)
             name = f"{number}/size {size} of {one.dimension}"
             return [pair.call(name, document, profile=True)]
     return []

@@ -8,12 +8,13 @@ right about every size tried is the answer; whether it is right about others has
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
 _DIVISORS = (*range(2, 17), 24, 32, 48, 64, 96, 128)
 _MOST_SINGLE = 8  # sizes that a rule may list one by one
+_PARTS = 8  # into which the search for a bound divides what is left, in each round
 _LEAST_EXAMPLES = 2  # of each kind, before a remainder is believed
 
 
@@ -30,18 +31,36 @@ class Rule:
     holds: Callable[[int], bool]
     edges: tuple[tuple[int, int], ...] = ()
 
+    def inside(self) -> list[int]:
+        """Some sizes inside of each edge that is not known exactly yet."""
+        return inside(self.edges)
 
-def fit(seen: Mapping[int, bool]) -> Rule | None:
-    """The simplest rule that is right about all sizes in ``seen``; None where there is none."""
+
+def inside(edges: Iterable[tuple[int, int]]) -> list[int]:
+    """Some numbers between the two of each pair, at equal distances; none between neighbours."""
+    found = {
+        low + (high - low) * part // _PARTS
+        for low, high in edges
+        if high - low > 1
+        for part in range(1, _PARTS)
+    }
+    return sorted(found)
+
+
+def fit(seen: Mapping[int, bool], *, plain: bool = False) -> Rule | None:
+    """The simplest rule that is right about all sizes in ``seen``; None where there is none.
+
+    ``plain``: without a bound that has a remainder, and without lists of single sizes.
+    """
     if not seen:
         return None
-    for rule in _candidates(seen):
+    for rule in _candidates(seen, plain=plain):
         if all(rule.holds(size) == value for size, value in seen.items()):
             return rule
     return None
 
 
-def _candidates(seen: Mapping[int, bool]) -> Iterator[Rule]:
+def _candidates(seen: Mapping[int, bool], *, plain: bool) -> Iterator[Rule]:
     yes = sorted(size for size, value in seen.items() if value)
     no = sorted(size for size, value in seen.items() if not value)
     if not no:
@@ -54,6 +73,8 @@ def _candidates(seen: Mapping[int, bool]) -> Iterator[Rule]:
     yield from _single(yes, no)
     yield from _remainders(seen)
     yield from _between(yes, no)
+    if plain:
+        return
     yield from _bounded_remainders(seen, yes, no)
     yield from _few(yes, no)
 
