@@ -21,6 +21,9 @@ Starting
                  other steps are recorded bare (their inputs and outermost outputs only)
     plan         null, or what to keep (see below)
     reference    folder of the other side's recording to compare tensors with, or null
+    gate         null, or the path of a file: the script runs up to its first step, waits there
+                 until the file is there, and only then is ``reference`` read; where the file
+                 says anything but "go", the script is ended there (exit status ``stopped``)
     max_storage  bytes of tensors to keep at most
     tolerance    {"limits": {dtype: [atol, rtol]}, "outputs": {name: [atol, rtol]}}
     watch        names of functions whose calls are recorded, "package.module:Class.method"
@@ -184,6 +187,9 @@ Recording (format 1)
 """
 
 PROTOCOL = 1
+
+GO = "go"
+"""What a gate's file says where the reference may be read."""
 
 BOOT = (
     "import sys; inject, control = sys.argv[1:3]; sys.path.insert(0, inject); "

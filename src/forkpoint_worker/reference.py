@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from typing import Any, Mapping, Tuple
 
 import torch
 
-from . import metrics, schema
+from . import GO, metrics, schema
 from .digest import dtype_name
+from .guard import StopScript
 from .mapped import Maps
 
 _QUERY = (
@@ -24,6 +26,8 @@ _QUERY = (
 
 
 Place = Tuple[int, str, str, int, int]  # kind, module, op, call, slot
+
+_POLL = 0.01
 
 
 class Kept:
@@ -57,21 +61,28 @@ class Kept:
 
 
 class Reference:
-    """Kept outputs by step; metrics of this side's tensors against them."""
+    """Kept outputs by step; metrics of this side's tensors against them.
 
-    def __init__(self, folder: str, tolerance: Mapping[str, Any]) -> None:
-        path = os.path.abspath(os.path.join(folder, "index.sqlite"))
-        self._connection = sqlite3.connect(
-            "file:%s?mode=ro" % path.replace("?", "%3f").replace("#", "%23"),
-            uri=True,
-            check_same_thread=False,
-        )
+    With a ``gate`` the recording may still be under way: it is opened at the first step, once
+    the file of that name is there.
+    """
+
+    def __init__(self, folder: str, tolerance: Mapping[str, Any], gate: str | None = None) -> None:
+        self._index = os.path.abspath(os.path.join(folder, "index.sqlite"))
+        self._gate = gate
+        self._connection = None if gate else _open(self._index)
         self._shards = Maps(os.path.join(folder, "tensors"))
         self._limits: Mapping[str, metrics.Limits] = tolerance.get("limits") or {}
         self._by_name: Mapping[str, metrics.Limits] = tolerance.get("outputs") or {}
 
     def step(self, number: int) -> dict[Place, Kept]:
-        """{(kind, module, op, call, slot): Kept} of one step."""
+        """{(kind, module, op, call, slot): Kept} of one step; waits for the gate.
+
+        Raises `StopScript` where the gate says that there is nothing to compare with.
+        """
+        if self._connection is None:
+            _pass(self._gate or "")
+            self._connection = _open(self._index)
         kept: dict[Place, Kept] = {}
         for row in self._connection.execute(_QUERY, (schema.ROLE_OUT, number)):
             kind, module, op, call, slot, event, digest, dtype, shape, file, key = row
@@ -85,3 +96,23 @@ class Reference:
             return None
         limits = self._by_name.get(name, self._limits.get(kept.dtype))
         return metrics.compare(kept.tensor(), tensor, limits)
+
+
+def _open(path: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        "file:%s?mode=ro" % path.replace("?", "%3f").replace("#", "%23"),
+        uri=True,
+        check_same_thread=False,
+    )
+
+
+def _pass(gate: str) -> None:
+    """Wait for the gate's file; also given up where the host is gone, which would write it."""
+    host = os.getppid()
+    while not os.path.exists(gate):
+        if os.getppid() != host:
+            raise StopScript
+        time.sleep(_POLL)
+    with open(gate) as stream:
+        if stream.read().strip() != GO:
+            raise StopScript

@@ -93,6 +93,7 @@ def diagnosed(
         recordings=(results.recording(one.name, DETAIL), results.recording(two.name, DETAIL)),
         folder=results.capsules,
         crop=crop,
+        at_once=one.runner.at_once,
         scratch=results.search,
         room=min(ROOM, shutil.disk_usage(results.folder).free // _SHARE),
     )

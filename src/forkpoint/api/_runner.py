@@ -92,6 +92,14 @@ class Runner:
             watcher=Watcher(event=lambda last: self.observer.event(name, last)),
         )
 
+    @property
+    def at_once(self) -> bool:
+        """Whether two runs of the script may go on at the same time.
+
+        Not under a time limit: a run that waits for the other one would use it up.
+        """
+        return self.options.jobs > 1 and self.options.timeout is None
+
     def both(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
         """Do two tasks one after the other, or at once with ``jobs=2``."""
         return in_parallel(tasks) if self.options.jobs > 1 else [task() for task in tasks]

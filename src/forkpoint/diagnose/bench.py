@@ -45,7 +45,7 @@ class Case:
     candidate). ``folder`` is for what
     stays, ``scratch`` for recordings that are removed when they were read; ``room`` is the
     number of bytes that may lie there meanwhile. ``crop`` is the (dimension, start, stop) that
-    a user asked for.
+    a user asked for. With ``at_once`` both environments may run the script at the same time.
     """
 
     comparison: Comparison
@@ -57,3 +57,4 @@ class Case:
     scratch: Path
     room: int
     crop: tuple[int, int, int] | None = None
+    at_once: bool = False

@@ -42,6 +42,10 @@ SEARCH = ("origins", "replay", "sufficiency")
 _WITHOUT_ORIGINS = ("repeatability", "crop")
 """Experiments on the script as it is: they are done where no origin is known, too."""
 
+_FEW_MORE = 2
+"""The search takes in all steps where they are at most so many times those looked at: a run of
+its own for the others would cost more than they do."""
+
 _ORDER = ("repeatability", *SEARCH, *EXPERIMENTS)
 
 
@@ -96,9 +100,9 @@ def diagnose(case: Case) -> Comparison:
     first = [call for call in seen if call.is_origin]
     if not first:
         return _explained(case.comparison, (), (_no_origin(case.comparison, seen),), None)
-    some = tuple(sorted({call.step for call in seen}))
+    some = _to_begin_with(case, steps, seen, first)
     found = lockstep(case, first, steps=some, purpose="searching for origins")
-    chosen, left_out = _that_fit(case, steps, found)
+    chosen, left_out = _that_fit(steps, found.origins, found.steps, case.room)
     if set(chosen) > set(some) and not found.failure:
         calls = found.origins or tuple(first)
         found = lockstep(case, calls, steps=chosen, purpose="substituting the origins")
@@ -110,24 +114,41 @@ def diagnose(case: Case) -> Comparison:
     return _explained(case.comparison, origins, experiments, _propagated(seen, found))
 
 
+def _to_begin_with(
+    case: Case,
+    steps: Sequence[int],
+    seen: Sequence[DifferingCall],
+    first: Sequence[DifferingCall],
+) -> tuple[int, ...]:
+    """The steps that the second pass looked at op by op, or all where those are few more.
+
+    All only where half of the room will do: the search may come upon more ops.
+    """
+    looked = tuple(sorted({call.step for call in seen}))
+    suspects = {call.op for call in first}
+    calls = [call for call in seen if call.op in suspects]
+    every, left_out = _that_fit(steps, calls, looked, case.room // 2)
+    return looked if left_out or len(every) > _FEW_MORE * len(looked) else every
+
+
 def _differing(case: Case, steps: Sequence[int]) -> tuple[DifferingCall, ...]:
     with Recording.open(case.recordings[0]) as one, Recording.open(case.recordings[1]) as two:
         return differing_calls(one, two, steps=steps, tolerance=case.tolerance)
 
 
 def _that_fit(
-    case: Case, steps: Sequence[int], found: Lockstep
+    steps: Sequence[int], origins: Sequence[DifferingCall], looked: Sequence[int], room: int
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The steps whose origins' outputs fit into the room, and the others.
+    """The steps whose origins' outputs fit into the room, those looked at before; and the others.
 
     A step is taken to need as much as the neediest of those looked at.
     """
     needs: dict[int, int] = {}
-    for call in found.origins:
+    for call in origins:
         needs[call.step] = needs.get(call.step, 0) + call.bytes
     most = max(needs.values(), default=0)
-    count = len(steps) if not most else min(len(steps), case.room // most)
-    before = [step for step in found.steps if step in steps]
+    count = len(steps) if not most else min(len(steps), room // most)
+    before = [step for step in looked if step in steps]
     order = (*before, *(step for step in steps if step not in set(before)))
     chosen = order[: max(count, len(before))]
     return tuple(sorted(chosen)), tuple(sorted(set(steps) - set(chosen)))

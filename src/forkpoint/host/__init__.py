@@ -8,6 +8,7 @@ from forkpoint.host._replay import replay
 from forkpoint.host._result import JobResult, LastEvent, Status
 from forkpoint.host._run import Watcher, run_job
 from forkpoint.host._script import ScriptRun, run_script
+from forkpoint.host._turns import in_turn
 from forkpoint.host._unpack import Unpacked, UnpackStatus, unpack
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Watcher",
     "Workload",
     "half_open",
+    "in_turn",
     "is_recording",
     "kept",
     "publish",

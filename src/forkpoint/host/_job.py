@@ -61,7 +61,8 @@ class Job:
     ``reference`` and ``tolerance`` belong to the second pass. ``substitute`` names ops whose
     outputs are replaced by those that ``reference`` kept (`forkpoint_worker`); ``calls`` is the
     file of what to replay or to unpack. ``steps`` holds half-open ranges, ``max_storage`` is in
-    bytes; ``variants`` asks for calls with other inputs.
+    bytes; ``variants`` asks for calls with other inputs. ``gate`` is a file that is written when
+    ``reference`` may be read (`in_turn`).
     """
 
     kind: Literal["record", "fingerprint", "replay", "unpack"] = "record"
@@ -72,6 +73,7 @@ class Job:
     steps: tuple[tuple[int, int], ...] | None = None
     plan: Mapping[str, Any] | None = None
     reference: Path | None = None
+    gate: Path | None = None
     max_storage: int = 0
     tolerance: Mapping[str, Any] = field(default_factory=lambda: dict(NO_TENSORS))
     stop_after: int | None = None
@@ -98,6 +100,7 @@ class Job:
             "steps": None if self.steps is None else [list(pair) for pair in self.steps],
             "plan": self.plan,
             "reference": _absolute(self.reference),
+            "gate": _absolute(self.gate),
             "max_storage": self.max_storage,
             "tolerance": dict(self.tolerance),
             "stop_after": self.stop_after,
