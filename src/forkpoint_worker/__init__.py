@@ -87,6 +87,8 @@ Variants (key ``variants`` of a record job)
 
 Replay (kind "replay")
     calls        path of a file of JSON lines, each one CALL; done in this order, one process
+    live         true where more lines may be added to ``calls`` while the worker runs: at the end
+                 of the file it waits for them, until an empty line comes, or the host is gone
     CALL: {"id": text,
            "capsule": folder, "call": DOCUMENT     what to run: one of the two, or another call
                                                    over the capsule's bytes and state (a document

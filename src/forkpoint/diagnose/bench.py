@@ -24,7 +24,7 @@ class Bench(Protocol):
         ...
 
     def replay(self, calls: Sequence[Call], *, purpose: str) -> dict[str, Replayed]:
-        """Run op calls in a fresh process; what came of each, by id."""
+        """Run op calls in a process without the script; what came of each, by id."""
         ...
 
     def altered(

@@ -100,7 +100,7 @@ def diagnose(case: Case) -> Comparison:
     first = [call for call in seen if call.is_origin]
     if not first:
         return _explained(case.comparison, (), (_no_origin(case.comparison, seen),), None)
-    some = _to_begin_with(case, steps, seen, first)
+    some = to_begin_with(steps, seen, case.room)
     found = lockstep(case, first, steps=some, purpose="searching for origins")
     chosen, left_out = _that_fit(steps, found.origins, found.steps, case.room)
     if set(chosen) > set(some) and not found.failure:
@@ -114,20 +114,18 @@ def diagnose(case: Case) -> Comparison:
     return _explained(case.comparison, origins, experiments, _propagated(seen, found))
 
 
-def _to_begin_with(
-    case: Case,
-    steps: Sequence[int],
-    seen: Sequence[DifferingCall],
-    first: Sequence[DifferingCall],
+def to_begin_with(
+    steps: Sequence[int], seen: Sequence[DifferingCall], room: int
 ) -> tuple[int, ...]:
-    """The steps that the second pass looked at op by op, or all where those are few more.
+    """The steps that the search begins with: all that differ, where those are few more.
 
-    All only where half of the room will do: the search may come upon more ops.
+    Else those that the second pass looked at op by op, to which the calls ``seen`` belong. All
+    only where half of the room (bytes) will do, as the search may come upon more ops.
     """
     looked = tuple(sorted({call.step for call in seen}))
-    suspects = {call.op for call in first}
+    suspects = {call.op for call in seen if call.is_origin}
     calls = [call for call in seen if call.op in suspects]
-    every, left_out = _that_fit(steps, calls, looked, case.room // 2)
+    every, left_out = _that_fit(steps, calls, looked, room // 2)
     return looked if left_out or len(every) > _FEW_MORE * len(looked) else every
 
 

@@ -62,7 +62,7 @@ class Job:
     outputs are replaced by those that ``reference`` kept (`forkpoint_worker`); ``calls`` is the
     file of what to replay or to unpack. ``steps`` holds half-open ranges, ``max_storage`` is in
     bytes; ``variants`` asks for calls with other inputs. ``gate`` is a file that is written when
-    ``reference`` may be read (`in_turn`).
+    ``reference`` may be read (`in_turn`). ``live``: the worker waits for more ``calls``.
     """
 
     kind: Literal["record", "fingerprint", "replay", "unpack"] = "record"
@@ -81,6 +81,7 @@ class Job:
     substitute: tuple[str, ...] = ()
     store: tuple[str, ...] = ("root",)
     variants: Mapping[str, Any] | None = None
+    live: bool = False
 
     def document(self, name: str, settings: Mapping[str, str]) -> dict[str, Any]:
         """The content of ``job.json`` for the environment called ``name``."""
@@ -108,6 +109,7 @@ class Job:
             "substitute": {"ops": list(self.substitute)} if self.substitute else None,
             "store": list(self.store),
             "variants": self.variants,
+            "live": self.live,
         }
 
 
