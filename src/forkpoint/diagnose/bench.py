@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from forkpoint.host import Call, Job, JobResult, Replayed
 from forkpoint.model import Comparison, Tolerance
+from forkpoint.process import in_parallel
+
+T = TypeVar("T")
 
 
 class Bench(Protocol):
@@ -58,3 +61,7 @@ class Case:
     room: int
     crop: tuple[int, int, int] | None = None
     at_once: bool = False
+
+    def both(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
+        """Do two runs of the script one after the other, or at once where that may be."""
+        return in_parallel(tasks) if self.at_once else [task() for task in tasks]
