@@ -35,7 +35,7 @@ def compared(torch_env: TorchEnv, tmp_path_factory: pytest.TempPathFactory) -> C
             parse_spec(f"search=python={python}"),
             parse_spec(f"bad=python={python} FORKPOINT_FAULT={fault}"),
         ]
-        options = api.Options(out=folder / "out", experiments=("origins",))
+        options = api.Options(out=folder / "out", experiments=("origins",), jobs=2)
         finished = api.run_comparison(Workload(script=SCRIPT, cwd=folder), specs, options=options)
         assert not finished.failures
         kept = {path.name for path in (folder / "out" / "recordings").iterdir()}
