@@ -59,7 +59,7 @@ def demo(batches: int, out: Path | None, html: Path | None, form: str, quiet: bo
     """Compare torch 2.9.1 with 2.10.0 on MiniLM over the Python documentation.
 
     The first time, two environments are built (some minutes and gigabytes); later runs take
-    two to three minutes. The exit status is 1: the two releases do part ways.
+    about a minute on two cores. The exit status is 1: the two releases do part ways.
     """
     specs = [
         with_requirements(parse_spec(f"{name}={tokens}"), WITH)

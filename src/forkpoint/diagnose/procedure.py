@@ -256,7 +256,8 @@ def _sufficiency(case: Case, found: Lockstep, left_out: Sequence[int]) -> Experi
         name="sufficiency",
         hypothesis="the origins are the whole cause",
         did=f"ran the script in {candidate} with {baseline}'s outputs in place of those of "
-        f"{', '.join(found.ops)} (search done in {found.rounds} rounds)",
+        f"{', '.join(found.ops)} (search done in {found.rounds} "
+        f"round{'' if found.rounds == 1 else 's'})",
         outcome=outcome,
         evidence="; ".join(parts),
         whole=not left_out,
