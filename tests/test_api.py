@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,10 @@ import forkpoint
 from forkpoint import Options, UsageError, Verdict
 from forkpoint.api import run_comparison
 from forkpoint.api._compare import limited
+from forkpoint.api._options import Observer
 from forkpoint.api._results import Results
-from forkpoint.environments import Environment
+from forkpoint.api._runner import Runner
+from forkpoint.environments import Environment, EnvironmentCache, EnvironmentSpec
 from forkpoint.host import Workload
 from forkpoint.report import from_json
 from forkpoint.store import Recording
@@ -86,6 +89,31 @@ def test_options_are_checked() -> None:
     for wrong in ({"level": "layer"}, {"timeout": 0}, {"tolerance": "loose"}, {"max_storage": -1}):
         with pytest.raises(UsageError):
             Options(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [({}, False), ({"jobs": 2}, True), ({"jobs": 2, "timeout": 9}, False)],
+)
+def test_no_run_waits_for_another_under_a_time_limit(
+    options: dict[str, Any], expected: bool, tmp_path: Path
+) -> None:
+    with EnvironmentCache(tmp_path) as cache:
+        runner = Runner(Options(**options), Observer(), cache)
+        assert runner.at_once is expected
+
+
+def test_no_process_stays_under_a_time_limit(tmp_path: Path) -> None:
+    here = Environment(
+        name="a", spec=EnvironmentSpec(name="a"), python=Path(sys.executable), key="", lock=()
+    )
+    with EnvironmentCache(tmp_path) as cache:
+        limited, free = (
+            Runner(Options(timeout=limit), Observer(), cache).replayer(here, logs=tmp_path)
+            for limit in (9, None)
+        )
+    assert limited is None
+    assert free is not None
 
 
 def test_a_script_needs_an_environment(script: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from forkpoint.process import in_parallel, run
+from forkpoint.process import Background, in_parallel, run
 from tests.support.cli import SOURCES
 
 
@@ -69,3 +69,26 @@ def test_ctrl_c_ends_all(tmp_path: Path) -> None:
         _, err = child.communicate()
     assert b"KeyboardInterrupt" in err
     assert not any(map(alive, pids))
+
+
+def test_a_task_in_the_background_returns_or_raises_when_asked() -> None:
+    assert Background(partial(pow, 2, 5)).result() == 32
+    failing = Background(partial(int, "x"))
+    with pytest.raises(ValueError, match="invalid literal"):
+        failing.result()
+    assert failing.ended
+
+
+def test_ending_a_task_in_the_background_ends_its_programs(tmp_path: Path) -> None:
+    task = Background(partial(sleeper, tmp_path / "one"))
+    pid = wait_for(tmp_path / "one" / "pid")
+    assert not task.ended
+    task.end()
+    assert task.ended
+    assert not alive(pid)
+
+
+def test_a_task_in_the_background_may_take_its_time_to_end(tmp_path: Path) -> None:
+    task = Background(partial(run, [sys.executable, "-c", "print(1)"], logs=tmp_path))
+    task.end(patience=60)
+    assert task.result().returncode == 0

@@ -23,7 +23,7 @@ from contextlib import suppress
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Generic, TypeVar
 
 KILL_AFTER = 3.0
 """Seconds between asking a process group to end and killing it."""
@@ -156,6 +156,56 @@ def in_parallel(tasks: Sequence[Callable[[], T]]) -> list[T]:
     for error in sorted(errors, key=lambda error: isinstance(error, Stopped)):
         raise error
     return [future.result() for future in futures]
+
+
+class Background(Generic[T]):
+    """A task in a thread of its own; `end` ends the programs that it runs."""
+
+    def __init__(self, task: Callable[[], T]) -> None:
+        self._stop = threading.Event()
+        self._found: list[T] = []
+        self._error: BaseException | None = None
+        token = _stop.set(self._stop)
+        context = copy_context()
+        _stop.reset(token)
+        # a daemon: an interpreter that ends waits for no program that nobody ended
+        self._thread = threading.Thread(
+            target=context.run, args=(self._run, task), daemon=True, name="forkpoint-background"
+        )
+        self._thread.start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the task has returned or raised."""
+        return not self._thread.is_alive()
+
+    def result(self) -> T:
+        """Wait for the task's end and return, or raise, what it did."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._found[0]
+
+    def end(self, *, patience: float = 0.0) -> None:
+        """Wait so many seconds for the task's end, then end its programs; wait for that."""
+        self._thread.join(patience)
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self, task: Callable[[], T]) -> None:
+        try:
+            self._found.append(task())
+        except BaseException as error:  # noqa: BLE001 - raised again by `result`, in its thread
+            self._error = error
+
+
+def pause(seconds: float) -> None:
+    """Wait a little; raise `Stopped` where the task of `in_parallel` that waits is to end."""
+    stop = _stop.get()
+    if stop is None:
+        time.sleep(seconds)
+    elif stop.wait(seconds):
+        raise Stopped
 
 
 class _Pump(threading.Thread):

@@ -21,6 +21,9 @@ Starting
                  other steps are recorded bare (their inputs and outermost outputs only)
     plan         null, or what to keep (see below)
     reference    folder of the other side's recording to compare tensors with, or null
+    gate         null, or the path of a file: the script runs up to its first step, waits there
+                 until the file is there, and only then is ``reference`` read; where the file
+                 says anything but "go", the script is ended there (exit status ``stopped``)
     max_storage  bytes of tensors to keep at most
     tolerance    {"limits": {dtype: [atol, rtol]}, "outputs": {name: [atol, rtol]}}
     watch        names of functions whose calls are recorded, "package.module:Class.method"
@@ -91,6 +94,8 @@ Variants (key ``variants`` of a record job)
 
 Replay (kind "replay")
     calls        path of a file of JSON lines, each one CALL; done in this order, one process
+    live         true where more lines may be added to ``calls`` while the worker runs: at the end
+                 of the file it waits for them, until an empty line comes, or the host is gone
     CALL: {"id": text,
            "capsule": folder, "call": DOCUMENT     what to run: one of the two, or another call
                                                    over the capsule's bytes and state (a document
@@ -191,6 +196,9 @@ Recording (format 1)
 """
 
 PROTOCOL = 1
+
+GO = "go"
+"""What a gate's file says where the reference may be read."""
 
 BOOT = (
     "import sys; inject, control = sys.argv[1:3]; sys.path.insert(0, inject); "

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from typing import Any, Mapping, Tuple
 
 import torch
 
-from . import metrics, schema
+from . import GO, metrics, schema
 from .digest import dtype_name
+from .guard import StopScript
 from .mapped import Maps
 
 _QUERY = (
@@ -34,6 +36,8 @@ _RETURNED = (
 )
 
 Place = Tuple[int, str, str, int, int]  # kind, module, op, call, slot
+
+_POLL = 0.01
 
 
 class Kept:
@@ -90,24 +94,33 @@ class Returned:
 
 
 class Reference:
-    """Kept outputs by step; metrics of this side's tensors against them."""
+    """Kept outputs by step; metrics of this side's tensors against them.
 
-    def __init__(self, folder: str, tolerance: Mapping[str, Any]) -> None:
-        path = os.path.abspath(os.path.join(folder, "index.sqlite"))
-        self._connection = sqlite3.connect(
-            "file:%s?mode=ro" % path.replace("?", "%3f").replace("#", "%23"),
-            uri=True,
-            check_same_thread=False,
-        )
+    With a ``gate`` the recording may still be under way: the first question waits until the file
+    of that name is there, and raises `StopScript` where it says that there is nothing to compare
+    with.
+    """
+
+    def __init__(self, folder: str, tolerance: Mapping[str, Any], gate: str | None = None) -> None:
+        self._index = os.path.abspath(os.path.join(folder, "index.sqlite"))
+        self._gate = gate
+        self._connection = None if gate else _open(self._index)
         self._shards = Maps(os.path.join(folder, "tensors"))
         self._calls: dict[tuple[str, int], tuple[int, int | None, str]] | None = None
         self._limits: Mapping[str, metrics.Limits] = tolerance.get("limits") or {}
         self._by_name: Mapping[str, metrics.Limits] = tolerance.get("outputs") or {}
 
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            if self._gate is not None:
+                _pass(self._gate)
+            self._connection = _open(self._index)
+        return self._connection
+
     def step(self, number: int) -> dict[Place, Kept]:
         """{(kind, module, op, call, slot): Kept} of one step."""
         kept: dict[Place, Kept] = {}
-        for row in self._connection.execute(_QUERY, (schema.ROLE_OUT, number)):
+        for row in self._opened().execute(_QUERY, (schema.ROLE_OUT, number)):
             kind, module, op, call, slot, event, digest, dtype, shape, file, key = row
             entry = Kept(event, digest, (dtype, shape), (file, key), self._shards)
             kept[kind, module, op or "", call, slot] = entry
@@ -116,13 +129,13 @@ class Reference:
     def returned(self, function: str, call: int) -> Returned | None:
         """The result of a watched function's call; None where no such call was recorded."""
         if self._calls is None:
-            rows = self._connection.execute(_CALLS, (schema.KIND_WATCH,))
+            rows = self._opened().execute(_CALLS, (schema.KIND_WATCH,))
             self._calls = {(op, n): (event, digest, sign) for op, n, event, digest, sign in rows}
         found = self._calls.get((function, call))
         if found is None:
             return None
         event, digest, sign = found
-        rows = self._connection.execute(_RETURNED, (event, schema.ROLE_OUT))
+        rows = self._opened().execute(_RETURNED, (event, schema.ROLE_OUT))
         tensors = [self._tensor(event, *row) for row in rows]
         return Returned(digest, (sign or "").partition(" -> ")[2], tensors)
 
@@ -146,3 +159,23 @@ class Reference:
 def numbers(text: str) -> list[int]:
     """A shape or stride as the index writes it."""
     return [int(n) for n in text.split(",")] if text else []
+
+
+def _open(path: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        "file:%s?mode=ro" % path.replace("?", "%3f").replace("#", "%23"),
+        uri=True,
+        check_same_thread=False,
+    )
+
+
+def _pass(gate: str) -> None:
+    """Wait for the gate's file; also given up where the host is gone, which would write it."""
+    host = os.getppid()
+    while not os.path.exists(gate):
+        if os.getppid() != host:
+            raise StopScript
+        time.sleep(_POLL)
+    with open(gate) as stream:
+        if stream.read().strip() != GO:
+            raise StopScript

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from typing import Any, Callable, Iterator, Mapping, Sequence
+from typing import IO, Any, Callable, Iterator, Mapping, Sequence
 
 import torch
 
@@ -23,6 +23,7 @@ from .rebuild import Arguments, Malformed, tensors_of
 from .status import Status
 
 _MAX_ROWS = 1 << 14
+_POLL = 0.005
 
 
 class Replay:
@@ -38,7 +39,7 @@ class Replay:
     def go(self) -> None:
         """Answer every call; each answer is on disk before the next call begins."""
         with open(self._job["calls"]) as calls, open(self._answers, "w") as answers:
-            for line in calls:
+            for line in _more(calls) if self._job.get("live") else calls:
                 call = json.loads(line)
                 self._status.write(-1, "", str(call["id"]))
                 answers.write(json.dumps(self._answer(call)) + "\n")
@@ -126,6 +127,21 @@ class Replay:
             rows = [(slot, row) for row in tensor.unbind(0)]
             found["rows"] = self._digests(rows)
         return found
+
+
+def _more(stream: IO[str]) -> Iterator[str]:
+    """Whole lines as they are added, until an empty one, or until the host is gone."""
+    host = os.getppid()
+    rest = ""
+    while os.getppid() == host:
+        rest += stream.readline()
+        if not rest.endswith("\n"):
+            time.sleep(_POLL)
+            continue
+        line, rest = rest, ""
+        if not line.strip():
+            return
+        yield line
 
 
 class _Refused(Exception):

@@ -56,7 +56,7 @@ class Session:
             Options(
                 max_storage=job.get("max_storage", 2 * _GB),
                 stop_after=job.get("stop_after"),
-                reference=Reference(reference, tolerance) if reference else None,
+                reference=Reference(reference, tolerance, job.get("gate")) if reference else None,
                 only=only,
                 substitute=_substituted(job, "ops"),
                 swap=_substituted(job, "watched"),

@@ -36,7 +36,7 @@ def compared(torch_env: TorchEnv, tmp_path_factory: pytest.TempPathFactory) -> C
             parse_spec(f"search=python={python}"),
             parse_spec(f"bad=python={python} FORKPOINT_FAULT={fault}"),
         ]
-        options = api.Options(out=folder / "out", experiments=("origins",))
+        options = api.Options(out=folder / "out", experiments=("origins",), jobs=2)
         workload = Workload(script=HERE / script, cwd=folder)
         finished = api.run_comparison(workload, specs, options=options)
         assert not finished.failures

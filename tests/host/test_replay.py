@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from forkpoint.errors import WorkerFailed
-from forkpoint.host import Call, LastEvent, Replayed, Watcher, replay
+from forkpoint.host import Call, LastEvent, Replayed, Replayer, Watcher, replay
+from forkpoint.process import in_parallel
 from tests.conftest import TorchEnv
+from tests.support.cli import SOURCES
 
 pytestmark = pytest.mark.integration
 
@@ -62,6 +69,82 @@ def test_a_call_in_which_the_process_dies_is_crashed_and_the_rest_goes_on(
     assert [found[call.id].status for call in calls] == ["ran", "crashed", "ran"]
     assert "SIGKILL" in str(found["slow"].reason)
     assert found["before"].digests == found["after"].digests
+
+
+@pytest.fixture
+def replayer(torch_env: TorchEnv, tmp_path: Path) -> Iterator[Replayer]:
+    made = Replayer(torch_env("2.10.0"), tmp_path / "live")
+    yield made
+    made.close()
+
+
+def _processes(control: Path) -> list[Path]:
+    """The folders of the processes that a replayer started, in order."""
+    return sorted(control.iterdir())
+
+
+def test_a_replayer_answers_many_times_in_one_process(replayer: Replayer, tmp_path: Path) -> None:
+    first = replayer.ask([_call("a"), _call("b", 16)])
+    second = replayer.ask([_call("a", 16), _call("c", op="aten.no_such_op.default")])
+    assert [len(one) for one in (first, second)] == [2, 2]
+    assert first["b"].digests == second["a"].digests != first["a"].digests
+    assert second["c"].status == "no_such_op"
+    (folder,) = _processes(tmp_path / "live")
+    replayer.close()
+    assert json.loads((folder / "result.json").read_text())["status"] == "completed"
+    assert replayer.ask([_call("a")])["a"].digests == first["a"].digests
+    assert len(_processes(tmp_path / "live")) == 2
+
+
+def test_a_replayer_goes_on_after_a_call_in_which_its_process_dies(
+    replayer: Replayer, tmp_path: Path
+) -> None:
+    replayer.watcher = Watcher(event=lambda last: last.op == "slow" and _kill(tmp_path / "live"))
+    before = replayer.ask([_call("before")])["before"]
+    calls = [_call("slow", 60_000_000), _call("after")]
+    found = replayer.ask(calls)
+    assert [found[call.id].status for call in calls] == ["crashed", "ran"]
+    assert found["after"].digests == before.digests
+    assert len(_processes(tmp_path / "live")) == 2
+
+
+def test_a_replayer_that_was_busy_is_ended_at_once(replayer: Replayer, tmp_path: Path) -> None:
+    replayer.ask([_call("ready")])  # its process imports torch before
+    began = threading.Event()
+    replayer.watcher = None
+
+    def ask() -> object:
+        began.set()
+        return replayer.ask([_call(str(n), 60_000_000) for n in range(1000)])
+
+    def interrupt() -> object:
+        began.wait()
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        in_parallel([ask, interrupt])
+    replayer.close()
+    answered = (tmp_path / "live" / "1" / "replayed.jsonl").read_text().splitlines()
+    assert len(answered) < 1000
+
+
+def test_a_replayer_leaves_with_its_host(torch_env: TorchEnv, tmp_path: Path) -> None:
+    code = (
+        f"import os, sys; sys.path[:0] = [{str(SOURCES)!r}, {str(Path(__file__).parents[2])!r}]\n"
+        "from pathlib import Path; from dataclasses import replace\n"
+        "from forkpoint.environments import Environment, EnvironmentSpec\n"
+        "from forkpoint.host import Replayer; from tests.host.test_replay import _call\n"
+        "spec = EnvironmentSpec(name='one')\n"
+        "one = Environment(name='one', spec=spec, python=Path(sys.argv[1]), key='', lock=())\n"
+        "Replayer(one, Path(sys.argv[2])).ask([_call('a')])\n"
+        "os._exit(0)\n"
+    )
+    python, control = torch_env("2.10.0").python, tmp_path / "live"
+    subprocess.run([sys.executable, "-c", code, python, control], check=True)
+    deadline = time.monotonic() + 60
+    while not (control / "1" / "result.json").exists():
+        assert time.monotonic() < deadline, "the worker waits for a host that is gone"
+        time.sleep(0.05)
 
 
 def test_calls_need_ids_of_their_own(torch_env: TorchEnv, tmp_path: Path) -> None:

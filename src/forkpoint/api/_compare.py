@@ -31,7 +31,7 @@ from forkpoint.compare import diff as diff_recordings
 from forkpoint.diagnose import find_stages
 from forkpoint.environments import Environment, EnvironmentCache
 from forkpoint.errors import ForkpointError, RecordingError, UsageError, WorkerFailed
-from forkpoint.host import Job, JobResult, Workload
+from forkpoint.host import Job, JobResult, Workload, in_turn
 from forkpoint.model import Comparison, Neutral, Tolerance, Verdict
 from forkpoint.report import to_json
 from forkpoint.store import Recording
@@ -226,10 +226,16 @@ class _Work:
         candidate = replace(
             baseline, reference=self.results.recording(self.environments[0].name, DETAIL)
         )
-        for environment, job in zip(self.environments, (baseline, candidate), strict=True):
-            run = self._run(environment, job, DETAIL, "looking closer at the forks")
-            if run.failure is not None:
-                return self._without_detail(first, run)
+        one, two = self.environments
+        purpose = "looking closer at the forks"
+        runs = in_turn(
+            lambda: self._run(one, baseline, DETAIL, purpose),
+            lambda gate: self._run(two, replace(candidate, gate=gate), DETAIL, purpose),
+            at_once=self.runner.at_once,
+        )
+        failed = next((run for run in runs if run is not None and run.failure is not None), None)
+        if failed is not None:
+            return self._without_detail(first, failed)
         return self._combined(first, plan)
 
     def _combined(self, first: Comparison, plan: Plan) -> Finished:
@@ -270,19 +276,20 @@ class _Work:
 
     def _bare_run_neutral(self) -> Neutral:
         """Run one step in each environment with nothing but its outputs looked at."""
-        found = {}
-        for environment in self.environments:
-            job = self._job(level="bare", stop_after=1)
-            run = self._run(environment, job, BARE, "checking that recording is neutral")
-            if run.failure is not None:
-                found[environment.name] = Neutral(
-                    equal=None, evidence="the unrecorded run of one step failed"
-                )
-                continue
-            with ExitStack() as stack:
-                one, two = (self._recording(stack, environment, s) for s in ("", BARE))
-                found[environment.name] = check_neutral(one, two)
-        return both_neutral(found)
+        job = self._job(level="bare", stop_after=1)
+        purpose = "checking that recording is neutral"
+        runs = self.runner.both(
+            [partial(self._run, one, job, BARE, purpose) for one in self.environments]
+        )
+        return both_neutral({run.name: self._beside_bare(run) for run in runs})
+
+    def _beside_bare(self, run: JobResult) -> Neutral:
+        if run.failure is not None:
+            return Neutral(equal=None, evidence="the unrecorded run of one step failed")
+        with ExitStack() as stack:
+            paths = (self.results.recording(run.name, suffix) for suffix in ("", BARE))
+            one, two = (stack.enter_context(Recording.open(path)) for path in paths)
+            return check_neutral(one, two)
 
     def _incomplete(
         self, runs: Sequence[JobResult], failures: tuple[ForkpointError, ...]

@@ -12,7 +12,7 @@ from forkpoint.api._results import DETAIL, Results
 from forkpoint.api._runner import Runner
 from forkpoint.diagnose import EXPERIMENTS, SEARCH, Case, diagnose, examine
 from forkpoint.environments import Environment
-from forkpoint.host import Call, Job, JobResult, Replayed, Workload
+from forkpoint.host import Call, Job, JobResult, Replayed, Replayer, Workload
 from forkpoint.model import Comparison, Tolerance
 
 ROOM = 2 * 10**9
@@ -30,7 +30,7 @@ class Bench:
     """One environment, as `forkpoint.diagnose` asks for it.
 
     ``afterwards`` is called after each run of the workload: what that wrote must not be in the
-    way of the next one.
+    way of the next one. ``replayer`` is the process that stays for op calls, if there is one.
     """
 
     runner: Runner
@@ -39,6 +39,7 @@ class Bench:
     tolerance: Tolerance
     logs: Path
     afterwards: Callable[[], None] = _nothing
+    replayer: Replayer | None = None
 
     @property
     def name(self) -> str:
@@ -47,6 +48,7 @@ class Bench:
 
     def run(self, job: Job, *, purpose: str) -> JobResult:
         """Run a job in a fresh process."""
+        self.close()  # a process that waits holds memory that the script may want
         whole = replace(job, workload=self.workload, tolerance=as_job(self.tolerance))
         try:
             return self.runner.run(self.environment, whole, logs=self.logs, purpose=purpose)
@@ -54,8 +56,10 @@ class Bench:
             self.afterwards()
 
     def replay(self, calls: Sequence[Call], *, purpose: str) -> dict[str, Replayed]:
-        """Run op calls in a fresh process."""
-        logs = self.logs.with_name(f"{self.logs.name}-replay")
+        """Run op calls, in the process that stays where nothing has to be read from its log."""
+        if self.replayer is not None and not any(call.profile for call in calls):
+            return self.runner.ask(self.replayer, calls, purpose=purpose)
+        logs = self._replay_logs
         return self.runner.replay(self.environment, calls, logs=logs, purpose=purpose)
 
     def altered(
@@ -64,9 +68,23 @@ class Bench:
         variables: Mapping[str, str] | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> Bench:
-        """The same environment with more variables and torch settings."""
+        """The same environment with more variables and torch settings; no process stays in it."""
         changed = self.environment.altered(variables=variables, settings=settings)
-        return replace(self, environment=changed)
+        return replace(self, environment=changed, replayer=None)
+
+    def staying(self) -> Bench:
+        """The same bench with a process that stays for op calls, until it is closed."""
+        logs = self._replay_logs / "live"
+        return replace(self, replayer=self.runner.replayer(self.environment, logs=logs))
+
+    def close(self) -> None:
+        """End the process that stays, if there is one."""
+        if self.replayer is not None:
+            self.replayer.close()
+
+    @property
+    def _replay_logs(self) -> Path:
+        return self.logs.with_name(f"{self.logs.name}-replay")
 
 
 def diagnosed(
@@ -83,16 +101,17 @@ def diagnosed(
     again only where an experiment of the search is named. What the search records is removed at
     its end, also at a failed one; capsules of the origins stay in the folder of results.
     """
-    one, two = benches
+    one, two = (bench.staying() for bench in benches)
     wanted = set(names) if names is not None else {*SEARCH, *EXPERIMENTS}
     case = Case(
         comparison=comparison,
         tolerance=one.tolerance,
-        benches=benches,
+        benches=(one, two),
         first=(results.recording(one.name), results.recording(two.name)),
         recordings=(results.recording(one.name, DETAIL), results.recording(two.name, DETAIL)),
         folder=results.capsules,
         crop=crop,
+        at_once=one.runner.at_once,
         scratch=results.search,
         room=min(ROOM, shutil.disk_usage(results.folder).free // _SHARE),
     )
@@ -101,4 +120,6 @@ def diagnosed(
             case = replace(case, comparison=diagnose(case))
         return examine(case, wanted)
     finally:
+        one.close()
+        two.close()
         shutil.rmtree(results.search, ignore_errors=True)

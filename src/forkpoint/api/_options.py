@@ -26,7 +26,8 @@ class Options:
     to look into (null: all). ``tolerance``: a preset (``torch``, ``bitwise``, ``bnb``) or a
     `Tolerance`. ``timeout`` is in seconds for each run of the script; ``max_storage`` is the
     bytes of tensors to keep, ``max_cache`` the bytes of built environments to keep.
-    ``jobs=2`` runs both environments at once: faster, and threads and memory are then shared.
+    ``jobs=2`` runs both environments at once: faster, and cores, memory and the files that the
+    script writes are then shared. With a ``timeout`` that holds for the first pass only.
     ``artifacts`` is a file or folder that the script writes, to be compared, too; relative to
     the folder in which the script runs. ``relevance`` is a file of judgements (TREC form) by
     which rankings among them are measured; the script may write it, below ``artifacts``.

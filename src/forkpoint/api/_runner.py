@@ -17,7 +17,7 @@ from forkpoint.environments import (
     parse_spec,
 )
 from forkpoint.errors import UsageError
-from forkpoint.host import Call, Job, JobResult, Replayed, Watcher, replay, run_job
+from forkpoint.host import Call, Job, JobResult, Replayed, Replayer, Watcher, replay, run_job
 from forkpoint.process import in_parallel
 
 T = TypeVar("T")
@@ -91,6 +91,29 @@ class Runner:
             timeout=self.options.timeout,
             watcher=Watcher(event=lambda last: self.observer.event(name, last)),
         )
+
+    def ask(
+        self, replayer: Replayer, calls: Sequence[Call], *, purpose: str
+    ) -> dict[str, Replayed]:
+        """Run op calls in the process of a replayer."""
+        self.observer.running(replayer.environment.name, purpose)
+        return replayer.ask(calls)
+
+    def replayer(self, environment: Environment, *, logs: Path) -> Replayer | None:
+        """A process that stays for op calls; null under a time limit, which is each process's."""
+        if self.options.timeout is not None:
+            return None
+        name = environment.name
+        watcher = Watcher(event=lambda last: self.observer.event(name, last))
+        return Replayer(environment, logs, watcher)
+
+    @property
+    def at_once(self) -> bool:
+        """Whether two runs of the script may go on at the same time.
+
+        Not under a time limit: a run that waits for the other one would use it up.
+        """
+        return self.options.jobs > 1 and self.options.timeout is None
 
     def both(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
         """Do two tasks one after the other, or at once with ``jobs=2``."""

@@ -52,7 +52,8 @@ _OUTPUT_VALUES = {"--out", "--html", "--format"}
     type=click.IntRange(1, 2),
     default=1,
     show_default=True,
-    help="2 runs both environments at once: faster, but they share cores and memory.",
+    help="2 runs both environments at once: faster, but they share cores, memory, and files that "
+    "the script writes.",
 )
 @click.option(
     "--no-diagnose",

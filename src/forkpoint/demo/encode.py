@@ -25,7 +25,8 @@ def main() -> None:
     """Embed the batches asked for, print their shapes, and save the embeddings with --out."""
     args = parse_args()
     folder = model_folder()
-    tokenizer = BertTokenizerFast.from_pretrained(folder)
+    # said, because transformers 4.44 warns that its default will change
+    tokenizer = BertTokenizerFast.from_pretrained(folder, clean_up_tokenization_spaces=True)
     model = BertModel.from_pretrained(folder).eval()
     embeddings = []
     for index, batch in enumerate(batches(tokenizer, args.batches, args.batch_size)):
@@ -40,7 +41,7 @@ def main() -> None:
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batches", type=int, default=12, help="how many batches to embed")
+    parser.add_argument("--batches", type=int, default=6, help="how many batches to embed")
     parser.add_argument("--batch-size", type=int, default=32, help="passages in a batch")
     parser.add_argument("--out", type=Path, help="file to save the embeddings in")
     return parser.parse_args()

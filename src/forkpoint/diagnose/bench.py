@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from forkpoint.host import Call, Job, JobResult, Replayed
 from forkpoint.model import Comparison, Tolerance
+from forkpoint.process import in_parallel
+
+T = TypeVar("T")
 
 
 class Bench(Protocol):
@@ -24,7 +27,7 @@ class Bench(Protocol):
         ...
 
     def replay(self, calls: Sequence[Call], *, purpose: str) -> dict[str, Replayed]:
-        """Run op calls in a fresh process; what came of each, by id."""
+        """Run op calls in a process without the script; what came of each, by id."""
         ...
 
     def altered(
@@ -45,7 +48,7 @@ class Case:
     candidate). ``folder`` is for what
     stays, ``scratch`` for recordings that are removed when they were read; ``room`` is the
     number of bytes that may lie there meanwhile. ``crop`` is the (dimension, start, stop) that
-    a user asked for.
+    a user asked for. With ``at_once`` both environments may run the script at the same time.
     """
 
     comparison: Comparison
@@ -57,3 +60,8 @@ class Case:
     scratch: Path
     room: int
     crop: tuple[int, int, int] | None = None
+    at_once: bool = False
+
+    def both(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
+        """Do two runs of the script one after the other, or at once where that may be."""
+        return in_parallel(tasks) if self.at_once else [task() for task in tasks]

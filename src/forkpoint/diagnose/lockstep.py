@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from forkpoint.compare import DifferingCall, OriginKey, differing_calls, equal_steps
 from forkpoint.diagnose.bench import Case
-from forkpoint.host import Job
+from forkpoint.host import Job, in_turn
 from forkpoint.store import Recording
 
 _MOST_ROUNDS = 12
@@ -101,20 +101,7 @@ def _round(
     shutil.rmtree(case.scratch, ignore_errors=True)
     folders = case.scratch / "baseline", case.scratch / "candidate"
     plan = _plan(steps, ops, representatives(known))
-    failure = ""
-    for bench, folder, reference in zip(case.benches, folders, (None, folders[0]), strict=True):
-        job = Job(
-            recording=folder,
-            plan=plan,
-            max_storage=case.room,
-            reference=reference,
-            substitute=ops if reference else (),
-            stop_after=max(steps) + 1,
-        )
-        result = bench.run(job, purpose=f"{purpose}, round {number}")
-        if result.failure is not None:
-            failure = result.failure.message.partition("\n")[0]
-            break
+    failure = _run(case, ops, (plan, max(steps) + 1), folders, f"{purpose}, round {number}")
     capsules = folders[0] / "capsules", folders[1] / "capsules"
     if failure:
         return Lockstep(
@@ -133,6 +120,27 @@ def _round(
             rounds=number,
             capsules=capsules,
         )
+
+
+def _run(
+    case: Case,
+    ops: tuple[str, ...],
+    asked: tuple[dict[str, Any], int],
+    folders: tuple[Path, Path],
+    purpose: str,
+) -> str:
+    """Record both sides by a plan, up to a step; why that failed, or nothing."""
+    plan, stop_after = asked
+    one, two = case.benches
+    job = Job(recording=folders[0], plan=plan, max_storage=case.room, stop_after=stop_after)
+    other = replace(job, recording=folders[1], reference=folders[0], substitute=ops)
+    runs = in_turn(
+        lambda: one.run(job, purpose=purpose),
+        lambda gate: two.run(replace(other, gate=gate), purpose=purpose),
+        at_once=case.at_once,
+    )
+    failures = [run.failure for run in runs if run is not None and run.failure is not None]
+    return failures[0].message.partition("\n")[0] if failures else ""
 
 
 def _plan(

@@ -52,6 +52,10 @@ _ORDER = ("repeatability", *SEARCH, _UNEXPLAINED, *EXPERIMENTS)
 _BESIDE = ("stages", "swap")
 """Experiments on what comes after the model: they stand at the end, and stay as they are."""
 
+_FEW_MORE = 2
+"""The search takes in all steps where they are at most so many times those looked at: a run of
+its own for the others would cost more than they do."""
+
 
 def examine(case: Case, names: Iterable[str]) -> Comparison:
     """The comparison with these experiments done (again) on the origins that it has.
@@ -106,9 +110,9 @@ def diagnose(case: Case) -> Comparison:
     if not first:
         experiments = (_no_origin(case.comparison, seen), *unexplained(seen))
         return _explained(case.comparison, (), experiments, None)
-    some = tuple(sorted({call.step for call in seen}))
+    some = to_begin_with(steps, seen, case.room)
     found = lockstep(case, first, steps=some, purpose="searching for origins")
-    chosen, left_out = _that_fit(case, steps, found)
+    chosen, left_out = _that_fit(steps, found.origins, found.steps, case.room)
     if set(chosen) > set(some) and not found.failure:
         calls = found.origins or tuple(first)
         found = lockstep(case, calls, steps=chosen, purpose="substituting the origins")
@@ -124,24 +128,39 @@ def diagnose(case: Case) -> Comparison:
     return _explained(case.comparison, origins, experiments, _propagated(seen, found))
 
 
+def to_begin_with(
+    steps: Sequence[int], seen: Sequence[DifferingCall], room: int
+) -> tuple[int, ...]:
+    """The steps that the search begins with: all that differ, where those are few more.
+
+    Else those that the second pass looked at op by op, to which the calls ``seen`` belong. All
+    only where half of the room (bytes) will do, as the search may come upon more ops.
+    """
+    looked = tuple(sorted({call.step for call in seen}))
+    suspects = {call.op for call in seen if call.is_origin}
+    calls = [call for call in seen if call.op in suspects]
+    every, left_out = _that_fit(steps, calls, looked, room // 2)
+    return looked if left_out or len(every) > _FEW_MORE * len(looked) else every
+
+
 def _differing(case: Case, steps: Sequence[int]) -> tuple[DifferingCall, ...]:
     with Recording.open(case.recordings[0]) as one, Recording.open(case.recordings[1]) as two:
         return differing_calls(one, two, steps=steps, tolerance=case.tolerance)
 
 
 def _that_fit(
-    case: Case, steps: Sequence[int], found: Lockstep
+    steps: Sequence[int], origins: Sequence[DifferingCall], looked: Sequence[int], room: int
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The steps whose origins' outputs fit into the room, and the others.
+    """The steps whose origins' outputs fit into the room, those looked at before; and the others.
 
     A step is taken to need as much as the neediest of those looked at.
     """
     needs: dict[int, int] = {}
-    for call in found.origins:
+    for call in origins:
         needs[call.step] = needs.get(call.step, 0) + call.bytes
     most = max(needs.values(), default=0)
-    count = len(steps) if not most else min(len(steps), case.room // most)
-    before = [step for step in found.steps if step in steps]
+    count = len(steps) if not most else min(len(steps), room // most)
+    before = [step for step in looked if step in steps]
     order = (*before, *(step for step in steps if step not in set(before)))
     chosen = order[: max(count, len(before))]
     return tuple(sorted(chosen)), tuple(sorted(set(steps) - set(chosen)))
@@ -300,7 +319,8 @@ def _sufficiency(case: Case, found: Lockstep, left_out: Sequence[int]) -> Experi
         name="sufficiency",
         hypothesis="the origins are the whole cause",
         did=f"ran the script in {candidate} with {baseline}'s outputs in place of those of "
-        f"{', '.join(found.ops)} (search done in {found.rounds} rounds)",
+        f"{', '.join(found.ops)} (search done in {found.rounds} "
+        f"round{'' if found.rounds == 1 else 's'})",
         outcome=outcome,
         evidence="; ".join(parts),
         whole=not left_out,

@@ -4,10 +4,11 @@ from forkpoint.host._calls import Call, Replayed, ReplayedOutput, ReplayStatus
 from forkpoint.host._failures import kept
 from forkpoint.host._job import Job, Level, Workload, half_open
 from forkpoint.host._place import is_recording, publish, require_free, stage, unwritable
-from forkpoint.host._replay import replay
+from forkpoint.host._replay import Replayer, replay
 from forkpoint.host._result import JobResult, LastEvent, Status
 from forkpoint.host._run import Watcher, run_job
 from forkpoint.host._script import ScriptRun, run_script
+from forkpoint.host._turns import in_turn
 from forkpoint.host._unpack import Unpacked, UnpackStatus, unpack
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "ReplayStatus",
     "Replayed",
     "ReplayedOutput",
+    "Replayer",
     "ScriptRun",
     "Status",
     "UnpackStatus",
@@ -26,6 +28,7 @@ __all__ = [
     "Watcher",
     "Workload",
     "half_open",
+    "in_turn",
     "is_recording",
     "kept",
     "publish",

@@ -3,6 +3,7 @@ where it dies."""
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,37 +54,18 @@ class Questions:
         """What came of each request by id, in order: an ``answer``, or the `JobResult` of the
         process that died in it. Raises `WorkerFailed` where the worker itself fails.
         """
-        left = list(requests)
-        done: dict[str, A | JobResult] = {}
-        attempt = 0
-        while left:
-            attempt += 1
-            folder = self.control / str(attempt)
-            result, answers = self._attempt([requests[one] for one in left], folder, answer)
-            done |= {one: answers[one] for one in left if one in answers}
-            left = [one for one in left if one not in done]
-            if not left:
-                break
-            if result.status not in ("crashed", "timed_out"):
-                result.raise_for_failure()
-                raise WorkerFailed(
-                    f"{self.environment.name}: the worker left {len(left)} requests unanswered.",
-                    hint=f"Its output is in {folder}.",
-                )
-            died = _died_in(result, left)
-            done[died] = result
-            left.remove(died)
-        return {one: done[one] for one in requests}
+        attempts = itertools.count(1)
+
+        def attempt(left: Sequence[Mapping[str, Any]]) -> tuple[JobResult, dict[str, A]]:
+            return self._attempt(left, self.control / str(next(attempts)), answer)
+
+        return settle(requests, attempt)
 
     def _attempt(
         self, requests: Sequence[Mapping[str, Any]], folder: Path, answer: type[A]
     ) -> tuple[JobResult, dict[str, A]]:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        asked = folder / "calls.jsonl"
-        with asked.open("wb") as stream:
-            for request in requests:
-                stream.write(msgspec.json.encode(request) + b"\n")
+        asked = fresh_calls(folder)
+        add_calls(asked, requests)
         result = run_job(
             self.environment,
             Job(kind=self.kind, calls=asked),
@@ -97,23 +79,81 @@ class Questions:
         return result, read_answers(folder / f"{self.kind}ed.jsonl", ids, answer)
 
 
+Attempt = Callable[[Sequence[Mapping[str, Any]]], tuple[JobResult | None, dict[str, A]]]
+"""Asks a worker; gives what it answered, and how its process ended where one is missing."""
+
+
+def settle(
+    requests: Mapping[str, Mapping[str, Any]], attempt: Attempt[A]
+) -> dict[str, A | JobResult]:
+    """Ask until every request has an answer, or is the one in which a process died."""
+    left = list(requests)
+    done: dict[str, A | JobResult] = {}
+    while left:
+        result, answers = attempt([requests[one] for one in left])
+        done |= {one: answers[one] for one in left if one in answers}
+        left = [one for one in left if one not in done]
+        if not left or result is None:
+            break
+        if result.status not in ("crashed", "timed_out"):
+            result.raise_for_failure()
+            raise WorkerFailed(
+                f"{result.name}: the worker left {len(left)} requests unanswered.",
+                hint=f"Its output is in {result.logs}.",
+            )
+        died = _died_in(result, left)
+        done[died] = result
+        left.remove(died)
+    return {one: done[one] for one in requests}
+
+
+def fresh_calls(folder: Path) -> Path:
+    """An empty file of requests, in a folder that holds nothing else."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    asked = folder / "calls.jsonl"
+    asked.touch()
+    return asked
+
+
+def add_calls(path: Path, requests: Sequence[Mapping[str, Any]]) -> None:
+    """Put requests behind those that are in the file."""
+    with path.open("ab") as stream:
+        for request in requests:
+            stream.write(msgspec.json.encode(request) + b"\n")
+
+
 def read_answers(path: Path, asked: set[str], answer: type[A]) -> dict[str, A]:
     """What a process wrote until it ended, perhaps in the middle of a line."""
-    found: dict[str, A] = {}
-    if not path.exists():
+    return Answers(path).more(asked, answer)
+
+
+@dataclass(slots=True)
+class Answers:
+    """The file of a worker's answers, read as it grows."""
+
+    path: Path
+    _read: int = 0
+
+    def more(self, asked: set[str], answer: type[A]) -> dict[str, A]:
+        """The answers written since the last look, by id; all must have been asked for."""
+        found: dict[str, A] = {}
+        if not self.path.exists():
+            return found
+        with self.path.open("rb") as stream:
+            stream.seek(self._read)
+            while line := stream.readline(_MAX_LINE):
+                if not line.endswith(b"\n"):
+                    break  # half of a line: the process writes it now, or died over it
+                self._read += len(line)
+                one = _decoded(line, self.path, answer)
+                if one.id not in asked:
+                    raise WorkerFailed(
+                        f"The worker's answers in {self.path} name a call that was not asked for.",
+                        hint="Something else wrote into that folder. Run it again.",
+                    )
+                found[one.id] = one
         return found
-    with path.open("rb") as stream:
-        while line := stream.readline(_MAX_LINE):
-            if not line.endswith(b"\n"):
-                break  # the process died while it wrote this one
-            one = _decoded(line, path, answer)
-            if one.id not in asked:
-                raise WorkerFailed(
-                    f"The worker's answers in {path} name a call that was not asked for.",
-                    hint="Something else wrote into that folder. Run it again.",
-                )
-            found[one.id] = one
-    return found
 
 
 def first_line(result: JobResult) -> str:

@@ -62,7 +62,8 @@ class Job:
     outputs are replaced by those that ``reference`` kept (`forkpoint_worker`), ``swap`` watched
     functions whose results are; ``calls`` is the file of what to replay or to unpack. ``steps``
     holds half-open ranges, ``max_storage`` is in bytes; ``variants`` asks for calls with other
-    inputs.
+    inputs. ``gate`` is a file that is written when ``reference`` may be read (`in_turn`).
+    ``live``: the worker waits for more ``calls``.
     """
 
     kind: Literal["record", "fingerprint", "replay", "unpack"] = "record"
@@ -73,6 +74,7 @@ class Job:
     steps: tuple[tuple[int, int], ...] | None = None
     plan: Mapping[str, Any] | None = None
     reference: Path | None = None
+    gate: Path | None = None
     max_storage: int = 0
     tolerance: Mapping[str, Any] = field(default_factory=lambda: dict(NO_TENSORS))
     stop_after: int | None = None
@@ -81,6 +83,7 @@ class Job:
     swap: tuple[str, ...] = ()
     store: tuple[str, ...] = ("root",)
     variants: Mapping[str, Any] | None = None
+    live: bool = False
 
     def document(self, name: str, settings: Mapping[str, str]) -> dict[str, Any]:
         """The content of ``job.json`` for the environment called ``name``."""
@@ -100,6 +103,7 @@ class Job:
             "steps": None if self.steps is None else [list(pair) for pair in self.steps],
             "plan": self.plan,
             "reference": _absolute(self.reference),
+            "gate": _absolute(self.gate),
             "max_storage": self.max_storage,
             "tolerance": dict(self.tolerance),
             "stop_after": self.stop_after,
@@ -109,6 +113,7 @@ class Job:
             else None,
             "store": list(self.store),
             "variants": self.variants,
+            "live": self.live,
         }
 
 

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from forkpoint.environments import Environment
-from forkpoint.host._answers import Questions, first_line
+from forkpoint.host._answers import (
+    Answers,
+    Questions,
+    add_calls,
+    first_line,
+    fresh_calls,
+    settle,
+)
 from forkpoint.host._calls import Call, Replayed
+from forkpoint.host._job import Job
 from forkpoint.host._result import JobResult
-from forkpoint.host._run import Watcher
+from forkpoint.host._run import Watcher, run_job
 from forkpoint.host._verbose import library_kernels
+from forkpoint.process import KILL_AFTER, Background, pause
+
+_POLL = 0.01
 
 _PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 """Threads that wait give up the processor. Both sides are replayed at once, and the threads of one
@@ -35,9 +47,7 @@ def replay(
     ``crashed``, and the calls behind it run in a new process. Raises `WorkerFailed` where the
     worker itself fails, `EnvironmentFailed` where the interpreter does not start.
     """
-    requests = {call.id: _as_json(call) for call in calls}
-    if len(requests) != len(calls):
-        raise ValueError("calls must have ids of their own")
+    requests = _requests(calls)
     kernels: dict[str, tuple[str, ...]] = {}
     questions = Questions(
         kind="replay",
@@ -49,6 +59,94 @@ def replay(
     )
     answers = questions.ask(requests, Replayed)
     return {one: _replayed(one, answer, kernels.get(one, ())) for one, answer in answers.items()}
+
+
+def _requests(calls: Sequence[Call]) -> dict[str, dict[str, Any]]:
+    requests = {call.id: _as_json(call) for call in calls}
+    if len(requests) != len(calls):
+        raise ValueError("calls must have ids of their own")
+    return requests
+
+
+@dataclass(slots=True)
+class Replayer:
+    """Replays op calls in one process that stays, ready for more, until `close`.
+
+    For calls that are asked for in many turns: starting a process and importing torch takes
+    seconds. ``control`` is the folder for the logs, one below it for each process. Kernels that
+    libraries name in the log are not read: `replay` does that.
+    """
+
+    environment: Environment
+    control: Path
+    watcher: Watcher | None = None
+    _started: int = 0
+    _live: _Live | None = None
+
+    def ask(self, calls: Sequence[Call]) -> dict[str, Replayed]:
+        """As `replay`, without a time limit; starts a process where none is there."""
+        answers = settle(_requests(calls), self._attempt)
+        return {one: _replayed(one, answer, ()) for one, answer in answers.items()}
+
+    def close(self) -> None:
+        """End the process, if there is one; another `ask` starts a new one."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.close()
+
+    def _attempt(
+        self, requests: Sequence[Mapping[str, Any]]
+    ) -> tuple[JobResult | None, dict[str, Replayed]]:
+        if self._live is None or self._live.process.ended:
+            self._started += 1
+            folder = self.control / str(self._started)
+            self._live = _Live.start(self.environment, folder, self.watcher)
+        result, answers = self._live.ask(requests)
+        if result is not None:
+            self._live = None
+        return result, answers
+
+
+@dataclass(slots=True)
+class _Live:
+    """One process that answers until it is told to end."""
+
+    calls: Path
+    answers: Answers
+    process: Background[JobResult]
+    idle: bool = True
+
+    @classmethod
+    def start(cls, environment: Environment, folder: Path, watcher: Watcher | None) -> _Live:
+        calls = fresh_calls(folder)
+        job = Job(kind="replay", calls=calls, live=True)
+        process = Background(partial(run_job, environment, job, control=folder, watcher=watcher))
+        return cls(calls, Answers(folder / "replayed.jsonl"), process)
+
+    def ask(
+        self, requests: Sequence[Mapping[str, Any]]
+    ) -> tuple[JobResult | None, dict[str, Replayed]]:
+        """What was answered; and how the process ended, where it did before the last answer."""
+        self.idle = False
+        add_calls(self.calls, requests)
+        asked = {str(request["id"]) for request in requests}
+        found: dict[str, Replayed] = {}
+        while True:
+            ended = self.process.ended  # looked at first: what is read then is all there is
+            found |= self.answers.more(asked, Replayed)
+            if len(found) == len(asked):
+                self.idle = True
+                return None, found
+            if ended:
+                return self.process.result(), found
+            pause(_POLL)
+
+    def close(self) -> None:
+        """Let an idle process end by itself; one that is busy nobody waits for any more."""
+        if self.idle:
+            with self.calls.open("ab") as stream:
+                stream.write(b"\n")
+        self.process.end(patience=KILL_AFTER if self.idle else 0.0)
 
 
 def _replayed(one: str, answer: Replayed | JobResult, kernels: tuple[str, ...]) -> Replayed:

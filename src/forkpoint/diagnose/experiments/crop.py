@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,12 @@ def crop(case: Case) -> Findings:
         evidence = f"no dimension varies between steps; {_ASK}"
         return _finding(hypothesis, Outcome.INCONCLUSIVE, evidence)
     hypothesis = f"the difference depends on the size of dimension {cut.dim} of the inputs"
-    sides = []
-    for bench in case.benches:
-        rows = _run(bench, case, cut, steps, case.scratch / NAME / bench.name)
+    tasks = [
+        partial(_run, bench, case, cut, steps, case.scratch / NAME / bench.name)
+        for bench in case.benches
+    ]
+    sides: list[tuple[Varied, ...]] = []
+    for rows in case.both(tasks):
         if isinstance(rows, str):
             return _finding(hypothesis, Outcome.INCONCLUSIVE, rows)
         sides.append(rows)
