@@ -133,6 +133,9 @@ def _more_rows() -> list[Entry]:
         for op in ("_softmax", "_log_softmax"):
             found.append(Entry(f"aten.{op}.default", (normal(m, n), -1, False)))
             found.append(Entry(f"aten.{op}.default", (normal(m, n), 0, False), detail="first"))
+    for n in (3, 7):
+        many = (normal(2048, n), [n], None, None, 1e-5)
+        found.append(Entry("aten.native_layer_norm.default", many, detail="plain"))
     for name, x in (
         ("shifted", Operand((61, 384), shift=30.0)),
         ("turned", Operand((61, 384), transposed=True)),
@@ -341,7 +344,8 @@ def _lookups() -> list[Entry]:
         found.append(Entry("aten._cdist_forward.default", pair, dtypes=FLOATS, detail=f"p={p:g}"))
     found.append(Entry("aten.renorm.default", (normal(50, 30), 2, 0, 1.0)))
     weight = (normal(16, 8, 3), positive(16, 1, 1), 0)
-    found.append(Entry("aten._weight_norm_interface.default", weight))
+    for op in ("_weight_norm", "_weight_norm_interface"):
+        found.append(Entry(_full(op), weight))
     matrix = Operand((33, 33), scale=0.1)
     found.append(Entry("aten.linalg_matrix_exp.default", (matrix,), dtypes=FLOATS))
     return found + _transforms() + _decompositions()

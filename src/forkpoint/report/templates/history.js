@@ -69,6 +69,7 @@
     Plotly.react(box, [{
       type: "heatmap", xgap: 1, ygap: 1, showscale: false, colorscale: "Viridis",
       zmin: isDark() ? 0 : 1, // the first class would be as dark as the page
+      zmax: Math.max(3, ...shown.flatMap((line) => line[0].cells.map(rank))),
       x: data.versions, y: shown.map((_, at) => at),
       z: shown.map((line) => line[0].cells.map(rank)),
       text: shown.map((line) => line[0].cells.map((_, at) => hover(line, at))),
