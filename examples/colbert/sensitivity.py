@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 import torch
 from colbert.infra import ColBERTConfig
 from colbert.modeling.checkpoint import Checkpoint
+from colbert.modeling.colbert import ColBERT
 from damage import Embeddings, KMeans, built, counts, perturbed, train, usual_partitions
 from index_and_search import BATCH, BITS, DIM, make_checkpoint
 
@@ -57,6 +58,7 @@ def encoded(texts: Path, most: int) -> tuple[torch.Tensor, torch.Tensor]:
         lines = [line for line in texts.read_text().splitlines() if line.strip()][:most]
         with TemporaryDirectory() as folder:
             checkpoint = make_checkpoint(Path(folder) / "checkpoint")
+            ColBERT.loaded_extensions = True  # what it would compile is for searching only
             config = ColBERTConfig(nbits=BITS, dim=DIM, doc_maxlen=220)
             model = Checkpoint(str(checkpoint), colbert_config=config)
             with torch.inference_mode():

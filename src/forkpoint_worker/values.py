@@ -9,6 +9,8 @@ from typing import Any, Callable, Mapping, Sequence
 
 import torch
 
+from .digest import digest_text, of_text
+
 PLAIN = (
     *(bool, int, float, complex, str, bytes, type(None)),
     *(torch.dtype, torch.device, torch.Size, torch.layout),
@@ -17,6 +19,9 @@ PLAIN = (
 
 MAX_DEPTH = 8
 """Containers inside one another that are looked into."""
+
+MAX_SHOWN = 1000
+"""Characters of plain values that are written out, on each side of the arrow."""
 
 MAX_TEXT = 200
 """Characters of one plain value that are written down; of a longer one, this many and dots."""
@@ -131,3 +136,10 @@ def positional(function: Callable[..., Any]) -> list[str]:
         return []
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return [parameter.name for parameter in parameters if parameter.kind in kinds]
+
+
+def cut(text: str) -> str:
+    """The text, or its start and a digest of the whole."""
+    if len(text) <= MAX_SHOWN:
+        return text
+    return "%s... (%s)" % (text[:MAX_SHOWN], digest_text(of_text(text)))

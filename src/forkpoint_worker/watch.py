@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Sequence
 
 from . import schema
 from ._compat import is_compiling
-from .digest import digest_text, of_text
-from .values import Flat, from_numpy, positional
+from .values import Flat, cut, from_numpy, positional
 from .writer import Event
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from .writer import Entry, Writer
 
 _MOST = 100_000  # values of one call that are looked at
-_SHOWN = 1000  # characters of plain values that are written out, on each side of the arrow
 
 
 class CallRecorder:
@@ -89,7 +87,7 @@ class CallRecorder:
         flat = _Values()
         flat.add_arguments(names, args, kwargs)
         event.inputs = self._read(flat)
-        return event, _cut(", ".join(flat.plain))
+        return event, cut(", ".join(flat.plain))
 
     def _end(self, event: Event, given: str, result: object) -> _Values:
         flat = _flattened(result)
@@ -99,7 +97,7 @@ class CallRecorder:
             self.note("result of an unknown type", "%s: %s" % (event.op, kind))
         if flat.cut:
             self.note("values left out", "%s: after the first %d" % (event.op, _MOST))
-        self._write(event, "%s -> %s" % (given, _cut(event.plain)))
+        self._write(event, "%s -> %s" % (given, cut(event.plain)))
         tensors = [tensor for _, tensor in flat.tensors]
         self._writer.keep_all(event.outputs, tensors)
         return flat
@@ -259,10 +257,3 @@ def _flattened(result: object) -> _Values:
     flat = _Values()
     flat.add("result", result)
     return flat
-
-
-def _cut(text: str) -> str:
-    """The text, or its start and a digest of the whole."""
-    if len(text) <= _SHOWN:
-        return text
-    return "%s... (%s)" % (text[:_SHOWN], digest_text(of_text(text)))

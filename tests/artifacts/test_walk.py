@@ -147,7 +147,7 @@ def test_a_locked_folder_does_not_make_the_others_files_one_sided(sides: Sides) 
     finally:
         (sides[0] / "sub").chmod(0o700)
     assert found.keys() == {"sub"}
-    assert "1 entries below it" in found["sub"].summary
+    assert "1 entry below it" in found["sub"].summary
 
 
 def test_what_is_below_an_unread_folder_is_not_called_one_sided(sides: Sides) -> None:
@@ -161,7 +161,7 @@ def test_what_is_below_an_unread_folder_is_not_called_one_sided(sides: Sides) ->
         found = {a.path: a for a in _Comparison(CONTEXT, None).compare(*pair)}
         assert found.keys() == {"sub", "fine.txt"}
         assert found["sub"].verdict is Verdict.NOT_COMPARABLE
-        assert "1 entries below it, on the other side, were not compared." in found["sub"].summary
+        assert "Not compared: 1 entry below it on the other side." in found["sub"].summary
 
 
 def test_links_in_circles_and_hard_links(sides: Sides) -> None:

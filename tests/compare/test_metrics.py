@@ -6,7 +6,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -123,6 +123,7 @@ def test_chunks_do_not_show(pair: tuple[np.ndarray, np.ndarray], size: int) -> N
 LIMITS = [None, (0.0, 0.0), (0.0, 1e-3), (1e-5, 1e-3), (1e-5, 2.0**-10), (1e-30, 0.0), (0.5, 1.0)]
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["float16", "bfloat16", "float32", "float64"]),
     st.sampled_from(LIMITS),

@@ -171,7 +171,8 @@ def _unread(folder: str, names: Sequence[str], one: Entries, two: Entries) -> Ar
     sides = [(side, files.get(folder)) for side, files in (("baseline", one), ("candidate", two))]
     said = [f"In the {side}: {bad.reason}" for side, bad in sides if isinstance(bad, Bad)]
     if names:
-        said.append(f"{len(names):,} entries below it, on the other side, were not compared.")
+        many = "1 entry" if len(names) == 1 else f"{len(names):,} entries"
+        said.append(f"Not compared: {many} below it on the other side.")
     return _refusal(folder, "folder", " ".join(said))
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import forkpoint
@@ -238,6 +238,7 @@ def test_without_a_difference_nothing_is_run() -> None:
 _STATES = st.sampled_from([True, False, None])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(_STATES, _STATES, _STATES), max_size=6))
 def test_supported_means_that_nothing_downstream_differs(
     states: list[tuple[bool | None, bool | None, bool | None]],
