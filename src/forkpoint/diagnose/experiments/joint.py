@@ -16,9 +16,9 @@ from forkpoint.diagnose.experiments.variants import Template
 from forkpoint.host import Call
 from forkpoint.model import Sweep, SweepPoint
 
-_DRAWN = 48  # shapes drawn at first; half of them have to be predicted
-_FRESH = 24
-_INPUTS, _MORE = 3, 16
+_DRAWN = 96  # shapes drawn at first; half of them have to be predicted
+_FRESH = 48
+_INPUTS, _MORE = 2, 16
 _LEAST = 12  # shapes that have to run before anything is said
 _MOST_COST = 150_000  # elements of one call
 _MOST_ROUNDS = 6
