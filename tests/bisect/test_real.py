@@ -170,7 +170,17 @@ def test_ends_that_give_the_same_bits_are_said(folder: Path) -> None:
 
 
 def test_the_catalogue_finds_the_norm_and_no_change_in_products(folder: Path) -> None:
-    words = ("history", *RANGE, "--catalogue", "--inputs", "1", "--op", "norm", "--op", "addmm")
+    words = (
+        "history",
+        *RANGE,
+        "--catalogue",
+        "--inputs",
+        "1",
+        "--op",
+        "layer_norm",
+        "--op",
+        "addmm",
+    )
     found = result(run(folder, *words, "--format", "json", "-q"), HISTORY_FILE_NAME)
     (change,) = found["changes"]
     changed = {row["name"].partition(" ")[0] for row in change["rows"]}
