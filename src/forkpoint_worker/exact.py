@@ -22,7 +22,7 @@ def distances(kept: torch.Tensor, exact: torch.Tensor) -> dict[str, float]:
     lost = float((~finite).sum())
     if not bool(finite.any()):
         return {"max_ulp": 0.0, "mean_ulp": 0.0, "row_ulp": 0.0, "nonfinite": lost}
-    zero = torch.zeros((), dtype=torch.float64)
+    zero = torch.zeros((), dtype=torch.float64, device=value.device)  # not the script's default
     error = torch.where(finite, (value - truth).abs(), zero)
     truth = torch.where(finite, truth, zero)
     steps = (error / _spacing(truth, kept.dtype))[finite]

@@ -193,7 +193,9 @@ class _Subject:
     def _stored(self, key: str, count: int) -> torch.Tensor:
         if self._folder is None:
             raise Malformed("a call without a capsule has no stored bytes")
-        found = self._maps.tensor(INPUTS, key, torch.uint8, (-1,)) if count else torch.empty(0)
+        if not count:
+            return torch.empty(0, dtype=torch.uint8, device="cpu")
+        found = self._maps.tensor(INPUTS, key, torch.uint8, (-1,))
         if found.numel() != count:
             raise Malformed("storage %r has %d bytes, not %d" % (key, found.numel(), count))
         return found

@@ -9,6 +9,7 @@ import torch
 
 from forkpoint_worker import fills, state
 from forkpoint_worker.capsules import read
+from forkpoint_worker.digest import Digester
 from forkpoint_worker.exact import distances
 from forkpoint_worker.replay import Replay
 from forkpoint_worker.status import NoStatus
@@ -191,6 +192,18 @@ def test_a_float64_run_says_how_far_the_kept_bits_are(tmp):
     assert answer["outputs"][0]["dtype"] == "float64"
     assert 0 <= far["max_ulp"] < 1000
     assert far["nonfinite"] == 0
+
+
+def test_the_default_device_of_a_script_does_not_matter():
+    """A capsule's state brings it back: what is measured on the CPU must stay there."""
+    kept = torch.tensor([1.0, 2.0], device="cpu")
+    wanted = distances(kept, kept.double()), Digester().digest(kept.repeat(5000))
+    torch.set_default_device("meta")
+    try:
+        found = distances(kept, kept.double()), Digester().digest(kept.repeat(5000))
+    finally:
+        torch.set_default_device(None)
+    assert found == wanted
 
 
 def test_distances_are_in_units_of_the_dtypes_own_spacing(tmp):
