@@ -283,7 +283,8 @@ def _xor_shifted(z: torch.Tensor, bits: int, spare: torch.Tensor) -> None:
 def shift(z: torch.Tensor, bits: int, out: torch.Tensor | None = None) -> torch.Tensor:
     """Logical right shift of an int64 tensor."""
     shifted = torch.bitwise_right_shift(z, bits, out=out)  # an arithmetic one
-    return shifted.bitwise_and_((1 << (64 - bits)) - 1)
+    # no method in place: under a dispatch mode, torch 2.0 takes no number there
+    return torch.bitwise_and(shifted, (1 << (64 - bits)) - 1, out=shifted)
 
 
 def generic_raw(tensor: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
