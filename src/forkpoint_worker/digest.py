@@ -83,7 +83,7 @@ def weights() -> list[int]:
 
 
 def finish(raw: int, dtype: str, shape: Sequence[int]) -> int:
-    """The digest (signed, 64 bits) from the sum over rows, a dtype name and a shape."""
+    """The digest (signed, 64 bits) from the sum over columns, a dtype name and a shape."""
     data = struct.pack("<Q", raw & _MASK) + _layout(dtype, tuple(shape))
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little", signed=True)
 
@@ -187,13 +187,13 @@ class Digester:
         threads = min(_MAX_THREADS, torch.get_num_threads(), x.numel() * 8 // _SPLIT_BYTES + 1)
         blocks = -(-sums.shape[0] // threads)
         parts = list(zip(x.split(blocks * BLOCK), ahead.split(blocks * BLOCK), sums.split(blocks)))
-        if len(parts) > 1 and self._pool is None:
+        if len(parts) == 1:
+            self._lanes[0].add(*parts[0])
+            return
+        if self._pool is None:
             self._pool = ThreadPoolExecutor(_MAX_THREADS - 1, "forkpoint-digest")
-        jobs = [
-            self._pool.submit(lane.add, *part)
-            for lane, part in zip(self._lanes[1:], parts[1:])
-            if self._pool
-        ]
+        lanes = zip(self._lanes[1:], parts[1:])
+        jobs = [self._pool.submit(lane.add, *part) for lane, part in lanes]
         self._lanes[0].add(*parts[0])
         for job in jobs:
             job.result()

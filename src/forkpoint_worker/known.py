@@ -22,7 +22,7 @@ _UNCOUNTED = (-1,)
 class Content:
     """One content of one tensor: its id in the index and what its digest comes from.
 
-    ``raw`` is a sum over rows (an int or a `hasher.Pending`), or None where the content has no
+    ``raw`` is a sum over columns (an int or a `hasher.Pending`), or None where the content has no
     digest of its own: a view (then ``base`` is set) or uninitialised memory.
     """
 

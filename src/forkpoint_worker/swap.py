@@ -19,10 +19,10 @@ import torch
 
 from . import schema
 from ._compat import has_plain_memory
-from .digest import combine, dtype_name, of_text
+from .digest import dtype_name
 from .reference import Reference, Returned, ReturnedTensor, numbers
 from .values import MAX_DEPTH, MAX_TEXT, PLAIN, Flat, cut, from_numpy, parts, text_of
-from .writer import Entry, Event, Writer
+from .writer import Entry, Event, Writer, digest_of
 
 T = TypeVar("T")
 
@@ -75,14 +75,9 @@ class Swap:
         return made
 
     def _digest(self, flat: Flat) -> int | None:
-        """As `Writer` makes an event's digest."""
-        entries = [self._writer.fresh(tensor, schema.SOURCE_OUTSIDE) for _, tensor in flat.tensors]
+        made = [self._writer.fresh(tensor, schema.SOURCE_OUTSIDE) for _, tensor in flat.tensors]
         self._writer.hasher.fetch()
-        digests = [entry.digest for entry in entries if entry is not None]
-        if flat.plain:
-            digests.append(of_text(", ".join(flat.plain)))
-        found = [digest for digest in digests if digest is not None]
-        return combine(found) if found else None
+        return digest_of(made, ", ".join(flat.plain))
 
 
 def _require_alike(own: Sequence[Entry], other: Sequence[ReturnedTensor]) -> None:

@@ -98,10 +98,7 @@ def text_of(value: object) -> str:
 def outputs(value: object) -> Flat:
     """A module's result, flattened; a lone tensor is called ``out``."""
     flat = Flat()
-    if isinstance(value, torch.Tensor):
-        flat.tensors.append(("out", value))
-    else:
-        flat.add("", value)
+    flat.add("out" if isinstance(value, torch.Tensor) else "", value)
     return flat
 
 

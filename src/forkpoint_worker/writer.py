@@ -224,14 +224,11 @@ class Writer:
         values = event.outputs
         if event.kind in (schema.KIND_INPUT, schema.KIND_WEIGHTS):
             values = event.inputs
-        found = [content.digest for content in _computed(event, values) if content is not None]
-        digests = [digest for digest in found if digest is not None]
-        if event.plain:
-            digests.append(of_text(event.plain))
+        digest = digest_of(_computed(event, values), event.plain)
         self.index.add("event", (
             number, step, event.inside, event.kind, name(event.module),
             name(event.op) if event.op else 0, event.call,
-            name(event.sign) if event.sign else 0, combine(digests) if digests else None,
+            name(event.sign) if event.sign else 0, digest,
         ))  # fmt: skip
         for role, entries in ((schema.ROLE_IN, event.inputs), (schema.ROLE_OUT, event.outputs)):
             for slot, text, content in entries:
@@ -250,6 +247,15 @@ class Writer:
         self.commit()
         self.shards.close()
         self.index.close()
+
+
+def digest_of(contents: Iterable[Content | None], plain: str) -> int | None:
+    """One digest for fetched contents and the text of plain values; None for nothing hashed."""
+    found = [content.digest for content in contents if content is not None]
+    digests = [digest for digest in found if digest is not None]
+    if plain:
+        digests.append(of_text(plain))
+    return combine(digests) if digests else None
 
 
 def _computed(event: Event, values: Iterable[Entry]) -> list[Content | None]:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from pyarrow import ipc, parquet
 from safetensors.numpy import save
 
-from forkpoint.artifacts import Context, compare_trees, npy, plaid, tables
+from forkpoint.artifacts import Context, compare_trees, npy, plaid
 from forkpoint.compare import PRESETS
 from forkpoint.model import Artifact, Verdict
 from tests.artifacts.test_indexes import some, write
@@ -218,7 +218,7 @@ def test_a_table_of_one_value_many_times_over_is_refused(
     sides: Sides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A kilobyte that reads as 64 MiB; a file may have a hundred times its size at any rate."""
-    monkeypatch.setattr(tables, "MAX_UNPACKED", 1 << 25)
+    monkeypatch.setattr(npy, "MAX_UNPACKED", 1 << 25)
     for number, side in enumerate(sides):
         columns = {"x": np.full(1 << 23, number), "t": pa.repeat("same", 1 << 23)}
         parquet.write_table(pa.table(columns), side / "x.parquet")

@@ -82,14 +82,13 @@ class Runner:
         self, environment: Environment, calls: Sequence[Call], *, logs: Path, purpose: str
     ) -> dict[str, Replayed]:
         """Run op calls in a fresh process; what came of each, by id."""
-        name = environment.name
-        self.observer.running(name, purpose)
+        self.observer.running(environment.name, purpose)
         return replay(
             environment,
             calls,
             control=logs,
             timeout=self.options.timeout,
-            watcher=Watcher(event=lambda last: self.observer.event(name, last)),
+            watcher=self._watcher(environment.name),
         )
 
     def ask(
@@ -103,9 +102,7 @@ class Runner:
         """A process that stays for op calls; null under a time limit, which is each process's."""
         if self.options.timeout is not None:
             return None
-        name = environment.name
-        watcher = Watcher(event=lambda last: self.observer.event(name, last))
-        return Replayer(environment, logs, watcher)
+        return Replayer(environment, logs, self._watcher(environment.name))
 
     @property
     def at_once(self) -> bool:
@@ -118,6 +115,10 @@ class Runner:
     def both(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
         """Do two tasks one after the other, or at once with ``jobs=2``."""
         return in_parallel(tasks) if self.options.jobs > 1 else [task() for task in tasks]
+
+    def _watcher(self, name: str) -> Watcher:
+        """Tells the observer of the calls that a process in environment ``name`` begins."""
+        return Watcher(event=lambda last: self.observer.event(name, last))
 
     def _build_one(self, asked: Asked) -> Environment:
         if isinstance(asked, Environment):

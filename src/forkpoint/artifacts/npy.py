@@ -67,12 +67,16 @@ class Npz:
             raise Refused(f"The archive is damaged or encrypted: {error}.", hint=_HINT) from error
 
 
+def most_unpacked(size: int) -> int:
+    """Bytes that a file of so many bytes may claim to hold before it is taken for a bomb."""
+    return max(MAX_UNPACKED, MAX_RATIO * size)
+
+
 def _archive(file: File) -> zipfile.ZipFile:
     archive = zipfile.ZipFile(file.path)
     members = archive.infolist()
     claimed = sum(member.file_size for member in members)
-    limit = max(MAX_UNPACKED, MAX_RATIO * file.size)
-    if len(members) > MAX_MEMBERS or claimed > limit:
+    if len(members) > MAX_MEMBERS or claimed > most_unpacked(file.size):
         archive.close()
         raise Refused(
             f"The archive claims {len(members):,} members and {claimed:,} bytes out of "

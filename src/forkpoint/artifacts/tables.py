@@ -21,7 +21,7 @@ from packaging.version import Version
 
 from forkpoint.artifacts.arrays import MAX_WHERE, Array, measured, share
 from forkpoint.artifacts.comparer import Context, File, Found, Refused, Side
-from forkpoint.artifacts.npy import MAX_RATIO, MAX_UNPACKED
+from forkpoint.artifacts.npy import most_unpacked
 from forkpoint.compare import bits, compare_stream, limits_for
 from forkpoint.model import Verdict
 from forkpoint_worker.limits import memory_limit
@@ -133,7 +133,7 @@ def _arrow(file: File) -> _Table:
 def _require_likely(rows: int, types: dict[str, Any], size: int) -> None:
     """Refuse a file of repeated values that would take for ever: each reads as its own."""
     claimed = rows * sum(_width(kind) for kind in types.values())
-    if claimed > max(MAX_UNPACKED, MAX_RATIO * size):
+    if claimed > most_unpacked(size):
         raise Refused(
             f"The table claims {rows:,} rows, {claimed:,} bytes or more, out of {size:,}: it looks "
             "like a bomb and was not unpacked.",
