@@ -69,10 +69,11 @@ Variants (key ``variants`` of a record job)
      "position": bool                  the same rows at other places
      "padding": null | [] | [P, ...]   dimension 1 made P long; "fill": {input name: value}
      "crop": null | [[dim, start, stop], ...]
-     "digests": bool                   also digests of all that modules returned and ops computed}
+     "digests": bool                   no comparison with the unchanged call: digests of all that
+                                       modules returned and ops computed}
     After the script's own call of a chosen step its module is called again, in the same mode,
     with copies of the inputs: once unchanged, and where that gives the same bits, once for each
-    variant and each ``max_storage`` bytes of tensors of the unchanged call. Random generators,
+    variant (and each ``max_storage`` bytes of tensors of the unchanged call). Random generators,
     buffers and attributes are put back. Lines begin with {"step", "module", "inputs": [{"name",
     "shape", "dtype"}]} and go on with one of
         {}                                           the step was chosen
@@ -85,9 +86,10 @@ Variants (key ``variants`` of a record job)
                      "varied": [shape, ...], "metrics"}, ...] in the order in which they ran,
          "size": of the dimension, in the variant; null where only the order changed,
          "shared": digest of the part of the outputs that all sizes hold (the first row, the
-         places of the script's own call), or null,
-         "digests": [[path, op or "" for the module's result, [digest, ...]], ...], where asked
-         for, in the order in which they ended}
+         places of the script's own call), or null}
+    or, where digests are asked for,
+        {"property": p, "variant": label, "digests": [[path, op or "" for the module's result,
+         [digest, ...]], ...] in the order in which they ended}
         {"variant": "unchanged", "digests": [...]}   the same of the unchanged call
     with how = "equal" | "breaks" (equal inputs, other outputs) | "carries" (other inputs) | why
     the call was not compared.

@@ -20,6 +20,18 @@ current_mode: Callable[[], object] = _dispatch._get_current_dispatch_mode
 """The innermost TorchDispatchMode that is active in this thread, or None."""
 
 
+_Unseen = torch._C._DisableTorchDispatch
+_AT_ONCE = not hasattr(_Unseen, "__enter__")  # torch 2.0: it begins when it is made
+
+
+def unseen() -> object:
+    """From here on no dispatch mode sees what this thread does, until the object is let go."""
+    if current_mode() is None:
+        return None
+    held = _Unseen()
+    return held if _AT_ONCE else (held.__enter__(), held)
+
+
 class Mode(_dispatch.TorchDispatchMode):  # type: ignore[misc] # torch has no types for us to see
     """A dispatch mode that does not make torch import its compiler."""
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ._compat import unseen
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -36,8 +38,9 @@ class ThreadState(threading.local):
 class Guard:
     """Context of the recorder's own tensor operations and writes, one thread at a time.
 
-    Ops in it are not recorded and leave no trace in autograd. A failure in it ends the
-    recording with `RecordingBroken`. It is entered twice for every op, so it is no generator.
+    Ops in it are not recorded, leave no trace in autograd, and no dispatch mode sees them: not
+    one of the script's either, which may count what it sees. A failure in it ends the recording
+    with `RecordingBroken`. It is entered twice for every op, so it is no generator.
     """
 
     def __init__(self) -> None:
@@ -46,6 +49,7 @@ class Guard:
         self.error: Exception | None = None
         self._lock = threading.Lock()
         self._graded = False  # the mode to go back to: used under the lock only
+        self._unseen: object = None
 
     def __enter__(self) -> None:
         self.thread.busy = True
@@ -53,6 +57,7 @@ class Guard:
         self._graded = torch.is_grad_enabled()
         if self._graded:
             torch.set_grad_enabled(False)
+        self._unseen = unseen()
 
     def __exit__(
         self,
@@ -60,6 +65,7 @@ class Guard:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._unseen = None
         if self._graded:
             torch.set_grad_enabled(True)
         self._lock.release()

@@ -20,6 +20,7 @@ from .digest import dtype_name
 _CPU_CHUNK = 1 << 17  # elements at a time: what is computed of them stays in the cache
 _DEVICE_CHUNK = 1 << 22
 _DIGIT = 16  # bits of an ULP distance that are counted in one pass
+_DIGITS = 1 << _DIGIT
 _LARGEST = sys.float_info.max
 _LARGEST_ULP = (1 << 63) - 1
 _INTS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -122,16 +123,29 @@ class _Pair:
         self.ulps = _where(self.finite, self.ulps)
         self.largest = float(self.difference.max())
 
-    def close(self, limits: Limits | None) -> torch.Tensor:
+    @property
+    def distances(self) -> torch.Tensor:
+        """ULP distances of the elements that are finite on both sides."""
+        return self.ulps if self.finite is None else self.ulps[self.finite]
+
+    def close(self, limits: Limits | None) -> int:
+        """How many elements are within the limits."""
         if limits is None:
-            return self.equal
+            return _count(self.equal)
         atol, rtol = limits
+        if self.finite is None and self.largest <= atol:
+            return self.equal.numel()
         within = self.difference <= (self.magnitude * rtol).add_(atol)
         if self.finite is None or self.alike is None:
-            return within  # equal elements are: they lie 0 apart
-        return self.equal | (self.finite & within) | self.alike
+            return _count(within)  # equal elements are: they lie 0 apart
+        return _count(self.equal | (self.finite & within) | self.alike)
 
     def max_rel(self) -> float:
+        """The largest ratio of a difference to the baseline, where that is not 0."""
+        if self.finite is None:
+            largest = float((self.difference / self.magnitude).max())
+            if math.isfinite(largest):  # nothing was divided by 0: that gives inf or NaN
+                return largest
         based = self.magnitude != 0
         if self.finite is not None:
             based &= self.finite
@@ -148,12 +162,16 @@ def _where(mask: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
 
 
 class _Total:
-    """Sums and extremes over the chunks seen so far; places are flat indices."""
+    """Sums and extremes over the chunks seen so far; places are flat indices.
+
+    ``near`` counts how often each ULP distance below 2**16 occurs; the last place, all beyond.
+    """
 
     def __init__(self) -> None:
         self.count = self.equal = self.finite = self.close = self.mismatches = 0
         self.sum_abs = self.max_abs = self.max_rel = 0.0
         self.max_ulp = 0
+        self.near: torch.Tensor | None = None
         self.first_mismatch: int | None = None
         self.first_largest: int | None = None
         self.first_unequal: int | None = None
@@ -161,19 +179,26 @@ class _Total:
     def add(self, start: int, pair: _Pair, limits: Limits | None) -> None:
         """Take in one chunk that begins at flat index ``start``."""
         self.count += pair.equal.numel()
-        self.equal += int(pair.equal.sum())
-        self.finite += pair.equal.numel() if pair.finite is None else int(pair.finite.sum())
-        self.close += int(pair.close(limits).sum())
+        self.equal += _count(pair.equal)
+        self.finite += pair.equal.numel() if pair.finite is None else _count(pair.finite)
+        self.close += pair.close(limits)
         self.sum_abs += float(pair.difference.sum())
         self.max_rel = max(self.max_rel, pair.max_rel())
         if pair.floating:
             self.max_ulp = max(self.max_ulp, int(pair.ulps.max()))
+            self._tally(pair.distances)
         if pair.finite is not None and pair.alike is not None:
             mismatch = ~(pair.finite | pair.alike)
-            self.mismatches += int(mismatch.sum())
+            self.mismatches += _count(mismatch)
             if self.first_mismatch is None:
                 self.first_mismatch = _first(mismatch, start)
         self._remember(start, pair)
+
+    def _tally(self, distances: torch.Tensor) -> None:
+        counts = torch.bincount(distances.clamp(max=_DIGITS))
+        if self.near is None:
+            self.near = counts.new_zeros(_DIGITS + 1)
+        self.near[: counts.numel()] += counts
 
     def _remember(self, start: int, pair: _Pair) -> None:
         if self.first_unequal is None:
@@ -219,30 +244,45 @@ def _index(flat: int, shape: Sequence[int]) -> list[int]:
 
 
 def _p99(pairs: _Pairs, total: _Total) -> int:
-    """The distance of rank ceil(0.99 n), by counting 16-bit digits, the highest first."""
+    """The distance of rank ceil(0.99 n): below 2**16 as tallied already, else by more looks."""
     rank = -(-99 * total.finite // 100)
-    if not rank:
+    if not rank or total.near is None:
         return 0
+    digit, _ = _ranked(total.near, rank)
+    return digit if digit < _DIGITS else _far(pairs, total, rank)
+
+
+def _far(pairs: _Pairs, total: _Total, rank: int) -> int:
+    """The distance of this rank, by counting 16-bit digits, the highest first."""
     digits = max(1, -(-total.max_ulp.bit_length() // _DIGIT))
     prefix = 0
     for shift in range((digits - 1) * _DIGIT, -1, -_DIGIT):
         counts = _digit_counts(pairs, shift, prefix, finite=total.finite == total.count)
-        sums = torch.cumsum(counts, 0).tolist()
-        digit = next(i for i, below in enumerate(sums) if below >= rank)
-        rank -= sums[digit - 1] if digit else 0
+        digit, rank = _ranked(counts, rank)
         prefix = (prefix << _DIGIT) | digit
     return prefix
 
 
+def _ranked(counts: torch.Tensor, rank: int) -> tuple[int, int]:
+    """The place at which counts, added up, reach a rank; and the rank among those there."""
+    sums = torch.cumsum(counts, 0)
+    digit = int((sums < rank).sum())
+    return digit, rank - (int(sums[digit - 1]) if digit else 0)
+
+
 def _digit_counts(pairs: _Pairs, shift: int, prefix: int, *, finite: bool) -> torch.Tensor:
     """How often each value of one 16-bit digit occurs among distances with this prefix."""
-    size = 1 << _DIGIT
-    counts = torch.zeros(size + 2, dtype=torch.int64, device=pairs.c.device)
+    counts = torch.zeros(_DIGITS + 2, dtype=torch.int64, device=pairs.c.device)
     for distances in pairs.distances(finite=finite):
         digits = (distances >> shift).sub_(prefix << _DIGIT)
         # other prefixes lie below or above; a bin for each costs less than picking them out
-        counts += torch.bincount(digits.clamp_(-1, size).add_(1), minlength=size + 2)
+        bins = digits.clamp_(-1, _DIGITS).add_(1)
+        counts += torch.bincount(bins, minlength=_DIGITS + 2)
     return counts[1:-1].cpu()
+
+
+def _count(mask: torch.Tensor) -> int:
+    return int(torch.count_nonzero(mask))
 
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:
@@ -264,10 +304,11 @@ def _ulps(b: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
 
 def _order(tensor: torch.Tensor) -> torch.Tensor:
     """Floats of less than 64 bits as int64 whose differences are steps; both zeros are 0."""
-    bits = _bits(tensor).long()
-    sign = bits >> 63  # -1 or 0
-    bits = bits & ((1 << (tensor.element_size() * 8 - 1)) - 1)  # torch 2.0 takes no number for &=
-    return bits.bitwise_xor_(sign).sub_(sign)  # negated where the sign is set
+    bits = _bits(tensor)
+    width = tensor.element_size() * 8
+    sign = bits >> (width - 1)  # -1 or 0
+    bits = bits & ((1 << (width - 1)) - 1)  # torch 2.0 takes no number for &=
+    return bits.bitwise_xor_(sign).sub_(sign).long()  # negated where the sign is set
 
 
 def _integer_difference(b: torch.Tensor, c: torch.Tensor) -> torch.Tensor:

@@ -49,6 +49,9 @@ class Listener:
     def computed(self, key: Key, tensors: Tensors) -> None:
         """An op call has ended that computed something, and all its tensors can be read."""
 
+    def returned(self, path: str, result: object) -> None:
+        """The module at ``path`` has returned."""
+
 
 class Trace(Mode):
     """Hands op calls to a listener, with the module that is on top of the thread's stack."""

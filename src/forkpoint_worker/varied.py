@@ -38,12 +38,12 @@ class Varied:
 
     def rows(self, module: torch.nn.Module, result: Named, run: Run) -> Iterator[Row]:
         """A row for each variant, and for each property of which none can be made."""
-        caller = Caller(self._guard, self._inputs, run, digests=bool(self._asked.get("digests")))
+        caller = Caller(self._guard, self._inputs, run)
         weights = Weights(module)
+        digests = Digests(self._guard, caller.hasher) if self._asked.get("digests") else None
         survey = Survey(weights)
-        digests = caller.digests()
         try:
-            again, counts = caller.call(copied, survey, digests)
+            again, counts = caller.call(copied, digests or survey)
             survey.ended([tensor for _, tensor in again])
         except Exception as error:  # noqa: BLE001 - the script's module, called twice
             yield {"refused": "a second call raised %s" % described(error)}
@@ -52,9 +52,32 @@ class Varied:
             same = _same(result, again)
         if not same:
             yield {"refused": "a second call with the same inputs gave other bits"}
-            return
-        if digests is not None:
+        elif digests is not None:
             yield {"variant": UNCHANGED, "digests": digests.rows()}
+            yield from self._digested(caller)
+        else:
+            yield from self._judged(result, caller, weights, (survey, counts))
+
+    def _digested(self, caller: Caller) -> Iterator[Row]:
+        """What each variant gave, to be held against the same variant in another environment."""
+        for name, variant in wanted(self._asked, self._inputs):
+            if isinstance(variant, str):
+                yield {"property": name, "not_tried": variant}
+                continue
+            row = {"property": name, "variant": variant.label}
+            digests = Digests(self._guard, caller.hasher)
+            try:
+                caller.call(variant.change, digests)
+            except Exception as error:  # noqa: BLE001 - a model need not take every input
+                yield dict(row, not_tried="it raised %s" % described(error))
+            else:
+                yield dict(row, digests=digests.rows())
+
+    def _judged(
+        self, result: Named, caller: Caller, weights: Weights, whole: tuple[Survey, Counts]
+    ) -> Iterator[Row]:
+        """How each variant compares with the whole call, rows with equal rows."""
+        survey, counts = whole
         trials = []
         for name, variant in wanted(self._asked, self._inputs):
             if isinstance(variant, str):
@@ -90,31 +113,22 @@ class Varied:
 
 
 class Caller:
-    """Calls the module with changed inputs, under a trace; ``digests``: whether they are wanted."""
+    """Calls the module with changed inputs, under a trace."""
 
-    def __init__(self, guard: Guard, inputs: Inputs, run: Run, *, digests: bool) -> None:
+    def __init__(self, guard: Guard, inputs: Inputs, run: Run) -> None:
         self.guard = guard
         with guard:
             self.hasher = Hasher()
         self._inputs = inputs
         self._run = run
-        self._wanted = digests
 
-    def digests(self) -> Digests | None:
-        """What takes in the digests of one call; None where nobody wants them."""
-        return Digests(self.guard, self.hasher) if self._wanted else None
-
-    def call(
-        self, change: Change, listener: Listener, digests: Digests | None = None
-    ) -> tuple[Named, Counts]:
+    def call(self, change: Change, listener: Listener) -> tuple[Named, Counts]:
         """The named outputs, and how often each op of each module was called."""
         with self.guard:
             args, kwargs = self._inputs.changed(change)
-        if digests is not None:
-            digests.beside(listener)
-        trace = Trace(self.guard, digests or listener)
+        trace = Trace(self.guard, listener)
         with trace:
-            result = self._run(digests.returned if digests else _nobody, args, kwargs)
+            result = self._run(listener.returned, args, kwargs)
         named = [(name, tensor.detach()) for name, tensor in outputs(result).tensors]
         return named, trace.counts
 
@@ -128,7 +142,6 @@ class Trial:
         self._caller = caller
         self._whole = whole
         self._counts = counts, counts
-        self._digests = caller.digests()
         self._outputs: Named | None = None
         self.learn(None, 0)
 
@@ -142,9 +155,8 @@ class Trial:
         if self.reason:
             return
         self._judge.wanted = keeper.kept
-        digests = self._digests if self._outputs is None else None
         try:
-            found, counts = self._caller.call(self.variant.change, self._judge, digests)
+            found, counts = self._caller.call(self.variant.change, self._judge)
         except Exception as error:  # noqa: BLE001 - a model need not take every input
             self.reason = "it raised %s" % described(error)
         else:
@@ -161,8 +173,7 @@ class Trial:
         with self._caller.guard:
             placed = self._placed(result)
             equal, figures = self._end(result, placed)
-            row = dict(head, equal=equal, metrics=figures, **self._calls(), **self._size(placed))
-        return row if self._digests is None else dict(row, digests=self._digests.rows())
+            return dict(head, equal=equal, metrics=figures, **self._calls(), **self._size(placed))
 
     def _placed(self, result: Named) -> Sequence[Axes] | None:
         """Where rows lie in each output; None where the outputs cannot be matched."""
@@ -228,13 +239,7 @@ class Digests(Listener):
     def __init__(self, guard: Guard, hasher: Hasher) -> None:
         self._guard = guard
         self._hasher = hasher
-        self._other = Listener()
         self._found: list[tuple[str, str, list[tuple[Raw, str, tuple[int, ...]]]]] = []
-
-    def beside(self, other: Listener) -> None:
-        """Let another listener hear of the ops, too."""
-        self._other = other
-        self.wanted = other.wanted
 
     def returned(self, path: str, result: object) -> None:
         """Take in what a module returned."""
@@ -245,7 +250,6 @@ class Digests(Listener):
     def computed(self, key: Key, tensors: Tensors) -> None:
         """Take in what an op computed."""
         self._take(key.module, key.op, tensors.outputs)
-        self._other.computed(key, tensors)
 
     def _take(self, path: str, op: str, tensors: Iterable[torch.Tensor]) -> None:
         raw = [(self._hasher.submit(t), dtype_name(t.dtype), tuple(t.shape)) for t in tensors]
@@ -257,10 +261,6 @@ class Digests(Listener):
             self._hasher.fetch()
         return [[path, op, [digest_text(final(*one)) for one in many]]
                 for path, op, many in self._found]  # fmt: skip
-
-
-def _nobody(_path: str, _result: object) -> None:
-    """For calls whose modules nobody looks at."""
 
 
 def _same(one: Named, two: Named) -> bool:

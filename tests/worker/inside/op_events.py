@@ -370,3 +370,20 @@ def test_a_mode_of_the_script(tmp):
     seen, _ = ops_of(tmp, steps, torch.ones(2))
     assert seen_by_script == ["aten.sin.default", "aten.cos.default"]
     assert [e.op for e in seen.of("op")] == seen_by_script
+
+
+def test_a_mode_of_the_script_sees_its_own_ops_only(tmp):
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Mine(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            seen.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    net, x = torch.nn.Sequential(torch.nn.Tanh(), torch.nn.Sigmoid()), torch.randn(300, 200)
+    for level in ("module", "op"):
+        seen = []
+        with recording(tmp, level=level, name=level), Mine():
+            net(x)
+        assert seen == ["aten.tanh.default", "aten.sigmoid.default"]
+        assert len(Recorded(tmp, level).of("module")) == 3

@@ -247,7 +247,15 @@ def test_crops_give_digests_of_every_module(tmp):
     assert all([given[:2] for given in row["digests"]] == ops for row in one)
     assert one[1]["digests"] == two[1]["digests"]
     assert one[0]["digests"] != two[0]["digests"]
-    assert one[1]["equal"] is True
+
+
+def test_a_crop_that_the_module_refuses_leaves_the_others_their_digests(tmp):
+    net = torch.nn.Linear(8, 2)
+    asked = {"crop": [[1, 0, 4], [0, 0, 2]], "digests": True}
+    unchanged, narrow, short = varied(tmp, net, call(torch.randn(3, 8)), **asked)[0]
+    assert unchanged["variant"] == "unchanged"
+    assert "RuntimeError" in narrow["not_tried"] and "digests" not in narrow
+    assert [given[0] for given in short["digests"]][-1] == ""
 
 
 def test_one_crop_that_does_not_fit_leaves_the_others(tmp):
