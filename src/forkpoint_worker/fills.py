@@ -7,6 +7,7 @@ float64, one operation each, then one rounding to the dtype that is wanted.
 
 from __future__ import annotations
 
+import collections
 import math
 from typing import Any, Mapping
 
@@ -22,8 +23,12 @@ _HALF = 0xFFFFFFFF
 _DEVIATION = math.sqrt(12 / (2 * _PIECES))  # of one, where the sum is in units of 2**16
 
 
+_BLOCK = 1 << 15  # elements at a time: what is computed of them stays in the cache
+_ROOM = 1 << 28  # bytes of numbers that are remembered
+
+
 def fill(recipe: Mapping[str, Any], dtype: torch.dtype, count: int) -> torch.Tensor:
-    """``count`` elements of ``dtype`` on the CPU, as the protocol's FILL says.
+    """``count`` elements of ``dtype`` on the CPU, as the protocol says; not to be written to.
 
     ``normal`` is a sum of eight uniform numbers: mean 0, deviation 1 before ``scale`` and
     ``shift``, and never beyond 4.9 deviations. Raises `ValueError` for an unknown kind.
@@ -31,17 +36,67 @@ def fill(recipe: Mapping[str, Any], dtype: torch.dtype, count: int) -> torch.Ten
     kind = recipe["kind"]
     if kind == "constant":
         return torch.full((count,), _constant(recipe["value"]), dtype=dtype, device="cpu")
-    if kind == "integers":
-        return _integers(recipe, count).to(dtype)
-    if kind not in ("normal", "uniform"):
+    if kind not in ("normal", "uniform", "integers"):
         raise ValueError("there is no fill of kind %r" % kind)
+    return _remembered.first(recipe, dtype, count)
+
+
+class _Beginnings:
+    """Beginnings of sequences, each as long as it was ever asked for; the latest ones only.
+
+    What a sequence begins with does not depend on its length, so that calls at many sizes have
+    most of their numbers in common.
+    """
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._known: collections.OrderedDict[str, torch.Tensor] = collections.OrderedDict()
+        self._size = 0
+
+    def first(self, recipe: Mapping[str, Any], dtype: torch.dtype, count: int) -> torch.Tensor:
+        """The first ``count`` numbers."""
+        key = "%s %r" % (dtype, sorted(recipe.items()))
+        known = self._known.pop(key, None)
+        if known is None:
+            known = torch.empty(0, dtype=dtype, device="cpu")
+        self._size -= _bytes(known)
+        if known.numel() < count:
+            known = _continued(recipe, known, count)
+        self._known[key] = known
+        self._size += _bytes(known)
+        while self._size > self._room:
+            self._size -= _bytes(self._known.popitem(last=False)[1])
+        return known[:count]
+
+
+_remembered = _Beginnings(_ROOM)
+
+
+def _bytes(tensor: torch.Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _continued(recipe: Mapping[str, Any], known: torch.Tensor, count: int) -> torch.Tensor:
+    """The sequence, ``count`` numbers of it, of which the first ones are known."""
+    whole = torch.empty(count, dtype=known.dtype, device="cpu")
+    whole[: known.numel()] = known
+    for start in range(known.numel(), count, _BLOCK):
+        stop = min(start + _BLOCK, count)
+        whole[start:stop] = _drawn(recipe, known.dtype, start, stop)
+    return whole
+
+
+def _drawn(recipe: Mapping[str, Any], dtype: torch.dtype, start: int, stop: int) -> torch.Tensor:
+    kind, seed = recipe["kind"], int(recipe["seed"])
+    if kind == "integers":
+        return _integers(recipe, start, stop).to(dtype)
     parts = 2 if dtype.is_complex else 1
     draw = _normal if kind == "normal" else _uniform
-    numbers = draw(int(recipe["seed"]), count * parts)
+    numbers = draw(seed, start * parts, stop * parts)
     numbers = numbers * float(recipe.get("scale", 1.0))
     numbers = numbers + float.fromhex(recipe.get("shift", "0x0.0p+0"))
     if parts == 2:
-        return torch.view_as_complex(numbers.view(count, 2)).to(dtype)
+        return torch.view_as_complex(numbers.view(-1, 2)).to(dtype)
     return numbers.to(dtype)
 
 
@@ -52,33 +107,33 @@ def _constant(value: Mapping[str, Any]) -> bool | int | float:
     return found
 
 
-def _hash(seed: int, count: int, lane: int) -> torch.Tensor:
+def _hash(seed: int, lane: int, start: int, stop: int) -> torch.Tensor:
     """A pseudo-random int64 for each place."""
-    start = mix((seed * 2 + lane + 1) & _MASK)
-    z = torch.arange(count, dtype=torch.int64, device="cpu")
-    z.mul_(signed(GOLDEN)).add_(signed(start))
+    first = mix((seed * 2 + lane + 1) & _MASK)
+    z = torch.arange(start, stop, dtype=torch.int64, device="cpu")
+    z.mul_(signed(GOLDEN)).add_(signed(first))
     z.bitwise_xor_(shift(z, 30)).mul_(signed(MIX_1))
     z.bitwise_xor_(shift(z, 27)).mul_(signed(MIX_2))
     return z.bitwise_xor_(shift(z, 31))
 
 
-def _integers(recipe: Mapping[str, Any], count: int) -> torch.Tensor:
+def _integers(recipe: Mapping[str, Any], start: int, stop: int) -> torch.Tensor:
     low, high = int(recipe["low"]), int(recipe["high"])
     if high <= low:
         raise ValueError("integers from %d to below %d: there are none" % (low, high))
-    return shift(_hash(int(recipe["seed"]), count, 0), 1) % (high - low) + low
+    return shift(_hash(int(recipe["seed"]), 0, start, stop), 1) % (high - low) + low
 
 
-def _uniform(seed: int, count: int) -> torch.Tensor:
+def _uniform(seed: int, start: int, stop: int) -> torch.Tensor:
     """From 0 to below 1."""
-    return shift(_hash(seed, count, 0), 11).double() * 2.0**-53
+    return shift(_hash(seed, 0, start, stop), 11).double() * 2.0**-53
 
 
-def _normal(seed: int, count: int) -> torch.Tensor:
+def _normal(seed: int, start: int, stop: int) -> torch.Tensor:
     # the 16-bit pieces are added two at a time, in the two halves of each int64
-    total = torch.zeros(count, dtype=torch.int64, device="cpu")
+    total = torch.zeros(stop - start, dtype=torch.int64, device="cpu")
     for lane in range(2):
-        bits = _hash(seed, count, lane)
+        bits = _hash(seed, lane, start, stop)
         total.add_(bits & _EVERY_SECOND)
         total.add_((bits >> _PIECE).bitwise_and_(_EVERY_SECOND))
     total = (total & _HALF).add_(total >> 32)

@@ -266,6 +266,30 @@ def test_fills_have_the_same_bits_everywhere(tmp):
     assert integers.max() == 8
 
 
+def test_a_longer_fill_goes_on_where_the_shorter_one_ended(tmp):
+    kinds = [{"kind": "integers", "low": -3, "high": 9}, {"kind": "normal"}, {"kind": "uniform"}]
+    for kind in kinds:
+        for dtype in (torch.float16, torch.complex64):
+            recipe = dict(kind, seed=77)
+            grown = [fills.fill(recipe, dtype, count) for count in (5, 0, 40_000, 100_000, 70_000)]
+            at_once = fills._Beginnings(0).first(recipe, dtype, 100_000)
+            for found in grown:
+                assert torch.equal(found, at_once[: found.numel()])
+
+
+def test_no_more_numbers_are_remembered_than_fit():
+    known = fills._Beginnings(4000)
+    recipes = [{"kind": "uniform", "seed": seed} for seed in range(4)]
+    for recipe in recipes[:3]:
+        known.first(recipe, torch.float32, 300)
+    known.first(recipes[0], torch.float32, 300)  # the latest one stays
+    known.first(recipes[3], torch.float32, 300)
+    assert known._size == 3600 and len(known._known) == 3
+    assert any("'seed', 0" in key for key in known._known)
+    known.first(recipes[1], torch.float32, 2000)  # larger than all of the room
+    assert known._size == 0 and not known._known
+
+
 def test_the_state_is_whole_and_setting_it_again_changes_nothing(tmp):
     before = state.capture()
     assert state.restore(before) == []
