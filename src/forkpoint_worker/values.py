@@ -24,7 +24,7 @@ MAX_SHOWN = 1000
 """Characters of plain values that are written out, on each side of the arrow."""
 
 MAX_TEXT = 200
-"""Characters of one plain value that are written down; of a longer one, this many and dots."""
+"""Characters of one plain value that are written down; of a longer one, this many and a digest."""
 
 
 class Flat:
@@ -90,9 +90,8 @@ def from_numpy(value: Any) -> Any:
 
 
 def text_of(value: object) -> str:
-    """A plain value as text, or the start of it."""
-    text = repr(value)
-    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "..."
+    """A plain value as text, or the start of it and a digest of the whole."""
+    return _shortened(repr(value), MAX_TEXT)
 
 
 def outputs(value: object) -> Flat:
@@ -137,6 +136,10 @@ def positional(function: Callable[..., Any]) -> list[str]:
 
 def cut(text: str) -> str:
     """The text, or its start and a digest of the whole."""
-    if len(text) <= MAX_SHOWN:
+    return _shortened(text, MAX_SHOWN)
+
+
+def _shortened(text: str, most: int) -> str:
+    if len(text) <= most:
         return text
-    return "%s... (%s)" % (text[:MAX_SHOWN], digest_text(of_text(text)))
+    return "%s... (%s)" % (text[:most], digest_text(of_text(text)))

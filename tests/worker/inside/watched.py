@@ -182,3 +182,17 @@ def test_a_module_recorded_in_this_process(tmp):
     assert (call.step, call.inside) == (0, 0)
     assert notebook.scale.__module__ == name
     assert not hasattr(notebook.scale, "__wrapped__")
+
+
+def test_texts_that_differ_at_their_end_have_other_digests(tmp):
+    text = MODULE + "\ndef spell(last):\n    return 'x' * 5000 + last\n"
+    name = module(tmp, "spelling", text)
+    with recording(tmp, "module", watch=[name + ":spell"]):
+        import spelling
+
+        for last in ("a", "b", "a"):
+            spelling.spell(last)
+    one, two, three = calls(Recorded(tmp))
+    assert one.digest == three.digest != two.digest
+    assert one.signature != two.signature
+    assert len(one.signature) < 500
