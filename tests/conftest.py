@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from forkpoint.environments import Environment, EnvironmentCache, build, parse_spec
+from forkpoint.demo import ENVIRONMENTS, WITH
+from forkpoint.environments import (
+    Environment,
+    EnvironmentCache,
+    EnvironmentSpec,
+    build,
+    parse_spec,
+    with_requirements,
+)
 
 pytest_plugins = ("tests.diagnose.faulty",)
 
@@ -20,14 +29,28 @@ def torch_env() -> Iterator[TorchEnv]:
 
     >>> environment = torch_env("2.10.0")
     """
+    with _built(lambda version: parse_spec(f"torch-{version}=torch=={version} numpy")) as get:
+        yield get
+
+
+@pytest.fixture(scope="session")
+def demo_env() -> Iterator[TorchEnv]:
+    """The demo's environments, ``old`` and ``new``, with transformers and MiniLM."""
+    with _built(
+        lambda name: with_requirements(parse_spec(f"{name}={ENVIRONMENTS[name]}"), WITH)
+    ) as get:
+        yield get
+
+
+@contextmanager
+def _built(spec: Callable[[str], EnvironmentSpec]) -> Iterator[TorchEnv]:
     with EnvironmentCache() as cache:
         built: dict[str, Environment] = {}
 
-        def get(version: str) -> Environment:
-            if version not in built:
-                spec = parse_spec(f"torch-{version}=torch=={version} numpy")
-                built[version] = build(spec, cache=cache)
-            return built[version]
+        def get(name: str) -> Environment:
+            if name not in built:
+                built[name] = build(spec(name), cache=cache)
+            return built[name]
 
         yield get
 

@@ -73,7 +73,7 @@ _remembered = _Beginnings(_ROOM)
 
 
 def _bytes(tensor: torch.Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
+    return int(tensor.numel() * tensor.element_size())
 
 
 def _continued(recipe: Mapping[str, Any], known: torch.Tensor, count: int) -> torch.Tensor:

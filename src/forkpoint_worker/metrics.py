@@ -134,7 +134,7 @@ class _Pair:
             return _count(self.equal)
         atol, rtol = limits
         if self.finite is None and self.largest <= atol:
-            return self.equal.numel()
+            return int(self.equal.numel())
         within = self.difference <= (self.magnitude * rtol).add_(atol)
         if self.finite is None or self.alike is None:
             return _count(within)  # equal elements are: they lie 0 apart

@@ -24,6 +24,7 @@ COMMANDS = {
     "missing script": "history --releases tinyop gone.py",
     "swapped": "bisect --good tinyop==1.4 --bad tinyop==1.0 s.py",
     "swapped, every one": "bisect --good tinyop==1.4 --bad tinyop==1.0 --all s.py",
+    "a page of a bisection": "bisect --good tinyop==1.0 --bad tinyop==1.4 --html p.html s.py",
     "equal": "bisect --good tinyop==1.4 --bad tinyop==1.4.0 s.py",
     "two packages": "bisect --good tinyop==1.0 --bad torch==2.0 s.py",
     "one package in two spellings": "bisect --package TinyOp --good tinyop==1.4 --bad 1.0 s.py",

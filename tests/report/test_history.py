@@ -193,6 +193,7 @@ def test_a_machine_is_told_from_its_like(machine: dict[str, str], words: str) ->
 @pytest.mark.parametrize("diagnoses", [(), (DIAGNOSIS,)])
 def test_bisection(diagnoses: tuple[Diagnosis, ...], snapshot: SnapshotAssertion) -> None:
     assert on_terminal(bisection(*diagnoses)) == snapshot
+    assert show.bisection_to_markdown(bisection(*diagnoses)) == snapshot(name="markdown")
 
 
 def test_ops_of_one_release_only_are_named() -> None:

@@ -7,13 +7,12 @@ from typing import Any
 import click
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
-from rich.console import Console
 
 from forkpoint import api
 from forkpoint.cli._history_options import range_options, read_range, read_subject
-from forkpoint.cli._show import Output, print_bytes
+from forkpoint.cli._history_output import output_options, write_bisection, write_history
+from forkpoint.cli._show import Output
 from forkpoint.errors import UsageError
-from forkpoint.report import history as show
 
 
 @click.command(
@@ -31,37 +30,27 @@ from forkpoint.report import history as show
     "--all", "every", is_flag=True, help="Look at every release: also changes that were reverted."
 )
 @range_options
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-)
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@output_options
 @click.option("-m", "module", metavar="MODULE", help="Run a module, as python -m does.")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="SCRIPT|CAPSULE [-- ARGS...]")
 def bisect(**chosen: Any) -> int:
     """Find the release of a package at which the bits of SCRIPT or CAPSULE change."""
-    output = Output(chosen["form"], None, chosen["quiet"])
+    if chosen["html"] and not chosen["every"]:
+        raise UsageError(
+            "A page shows every release, and a bisection looks at a few.",
+            hint="Add --all, or leave --html away.",
+        )
     package, good, bad = _ends(chosen)
     subject = read_subject(chosen)
+    output = Output.of(chosen)
     if chosen["every"]:
         over = read_range(chosen, api.everything_between(package, good, bad))
         with output.watch() as watch:
             every = api.history(subject, over, observer=watch)
-        if chosen["form"] == "json":
-            print_bytes(show.to_json(every))
-        else:
-            show.render(every, Console())
-        return int(any(change.rows for change in every.changes))
+        return write_history(every, chosen)
     with output.watch() as watch:
         found = api.bisect(subject, good, bad, read_range(chosen, package), observer=watch)
-    if chosen["form"] == "json":
-        print_bytes(show.to_json(found))
-    else:
-        show.render_bisection(found, Console())
-    return 1
+    return write_bisection(found, chosen)
 
 
 def _ends(chosen: dict[str, Any]) -> tuple[str, str, str]:

@@ -120,19 +120,40 @@ def to_markdown(history: History) -> str:
 
 def render_bisection(found: Bisection, console: Console) -> None:
     """A bisection on a terminal."""
-    for step in found.steps:
-        reason = f": {plain(step.reason)}" if step.reason else ""
-        line = f"  {found.package} {step.version}: {step.state}{_SOURCES[step.source]}{reason}"
-        console.print(Text(line), soft_wrap=True)
-    head = f"{found.subject} changes in {found.package} {found.first_bad}"
-    if found.skipped:
-        head += f" or in {', '.join(found.skipped)}, which could not be looked at"
-    console.print(Text(f"{head} (last good: {found.last_good})", style="bold"), soft_wrap=True)
-    console.print(Text(f"{counted(found.builds, 'environment')} built, {found.seconds:.0f} s"))
+    for line in _looked_at(found):
+        console.print(Text(f"  {line}"), soft_wrap=True)
+    console.print(Text(_verdict(found), style="bold"), soft_wrap=True)
+    console.print(Text(_effort(found)))
     for line in _changed(found):
         console.print(Text(f"  {line}"), soft_wrap=True)
     for line in (*found.notes, found.assumption):
         console.print(Text(line, style="dim"), soft_wrap=True)
+
+
+def bisection_to_markdown(found: Bisection) -> str:
+    """A bisection as Markdown."""
+    lines = [f"# {_verdict(found)}", "", _effort(found), ""]
+    lines += [*(f"- {line}" for line in _changed(found)), "", "## Looked at", ""]
+    lines += [*(f"- {line}" for line in _looked_at(found)), ""]
+    lines += [f"{line}  " for line in (*found.notes, found.assumption)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _looked_at(found: Bisection) -> Iterator[str]:
+    for step in found.steps:
+        reason = f": {plain(step.reason)}" if step.reason else ""
+        yield f"{found.package} {step.version}: {step.state}{_SOURCES[step.source]}{reason}"
+
+
+def _verdict(found: Bisection) -> str:
+    head = f"{found.subject} changes in {found.package} {found.first_bad}"
+    if found.skipped:
+        head += f" or in {', '.join(found.skipped)}, which could not be looked at"
+    return f"{head} (last good: {found.last_good})"
+
+
+def _effort(found: Bisection) -> str:
+    return f"{counted(found.builds, 'environment')} built, {found.seconds:.0f} s"
 
 
 _SOURCES = {"run": "", "known": " (known)", "recorded": " (recorded in the capsule)"}

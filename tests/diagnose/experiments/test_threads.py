@@ -19,7 +19,7 @@ from forkpoint.host import Call, Workload, replay
 from forkpoint.model import Comparison, Origin, Sweep, Verdict
 
 pytestmark = pytest.mark.integration
-SCRIPT = Path(__file__).parents[1] / "tokens.py"
+SCRIPTS = {name: Path(__file__).parents[1] / f"{name}.py" for name in ("tokens", "minilm_tokens")}
 SHAPES, MOST, INPUTS = 200, 700, 2
 
 PLAIN = """
@@ -33,8 +33,9 @@ for one in runpy.run_path(sys.argv[2])["results"]:
 
 @dataclass(frozen=True)
 class Made:
-    """The comparison, its folder, and the environment of both sides."""
+    """The comparison of a script, its folder, and the environment of both sides."""
 
+    script: Path
     comparison: Comparison
     folder: Path
     environment: Environment
@@ -45,24 +46,29 @@ class Made:
         return [origin for origin in self.comparison.origins if origin.sweeps]
 
 
-@pytest.fixture(scope="module")
-def made(torch_env: Callable[[str], Environment], tmp_path_factory: pytest.TempPathFactory) -> Made:
-    environment = torch_env("2.10.0")
-    folder = tmp_path_factory.mktemp("threads")
+@pytest.fixture(scope="module", params=list(SCRIPTS))
+def made(
+    request: pytest.FixtureRequest,
+    torch_env: Callable[[str], Environment],
+    demo_env: Callable[[str], Environment],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Made:
+    environment = torch_env("2.10.0") if request.param == "tokens" else demo_env("new")
+    script, folder = SCRIPTS[request.param], tmp_path_factory.mktemp("threads")
     specs = [
         parse_spec(f"{name}=python={environment.python} threads={threads}")
         for name, threads in (("one", 1), ("two", 2))
     ]
     options = api.Options(out=folder / "out", experiments=("sweep",))
-    finished = api.run_comparison(Workload(script=SCRIPT, cwd=folder), specs, options=options)
+    finished = api.run_comparison(Workload(script=script, cwd=folder), specs, options=options)
     assert not finished.failures
-    return Made(finished.comparison, folder / "out", environment)
+    return Made(script, finished.comparison, folder / "out", environment)
 
 
 def test_the_steps_that_fork_are_those_whose_bits_differ(made: Made) -> None:
     plain = [
         subprocess.run(
-            [made.environment.python, "-c", PLAIN, threads, SCRIPT],
+            [made.environment.python, "-c", PLAIN, threads, made.script],
             check=True,
             capture_output=True,
             text=True,
