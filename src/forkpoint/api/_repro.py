@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
@@ -16,7 +17,7 @@ from forkpoint.api._runner import Asked, Runner
 from forkpoint.diagnose import argument_names
 from forkpoint.environments import Environment, EnvironmentCache
 from forkpoint.errors import RecordingError, UsageError
-from forkpoint.host import Call, Replayed, ScriptRun, run_script
+from forkpoint.host import Call, Replayed, Replayer, ScriptRun, run_script
 from forkpoint.process import in_parallel
 from forkpoint.repro import (
     Reduced,
@@ -78,9 +79,14 @@ def repro(
         return _alone(out, call, slots)
     with EnvironmentCache(max_bytes=options.max_cache) as cache:
         runner = Runner(options, observer, cache)
-        sides = runner.build(environments)
-        with tempfile.TemporaryDirectory() as logs:
-            return _Work(runner, (sides[0], sides[1]), Path(logs), out).finish(call, slots)
+        one, two = runner.build(environments)
+        with tempfile.TemporaryDirectory() as logs, ExitStack() as stack:
+            replayers = {
+                side.name: stack.enter_context(closing(replayer))
+                for side in (one, two)
+                if (replayer := runner.replayer(side, logs=Path(logs) / side.name)) is not None
+            }
+            return _Work(runner, (one, two), replayers, Path(logs), out).finish(call, slots)
 
 
 def _make(out: Path) -> None:
@@ -102,10 +108,11 @@ def _alone(out: Path, call: RecordedCall, slots: tuple[int, ...]) -> Reproducer:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """A reproducer in the making, with both environments."""
+    """A reproducer in the making, with both environments and the processes that stay in them."""
 
     runner: Runner
     sides: tuple[Environment, Environment]
+    replayers: Mapping[str, Replayer]
     logs: Path
     out: Path
 
@@ -153,12 +160,15 @@ class _Work:
             Call(id=str(number), capsule=call.folder, call=document)
             for number, document in enumerate(documents)
         ]
-        tasks = [
-            partial(self.runner.replay, side, calls, logs=self.logs / side.name, purpose="reducing")
-            for side in self.sides
-        ]
-        one, two = in_parallel(tasks)
+        one, two = in_parallel([partial(self._replay, side, calls) for side in self.sides])
         return [(one[each.id], two[each.id]) for each in calls]
+
+    def _replay(self, side: Environment, calls: Sequence[Call]) -> dict[str, Replayed]:
+        replayer = self.replayers.get(side.name)
+        if replayer is not None:
+            return self.runner.ask(replayer, calls, purpose="reducing")
+        logs = self.logs / side.name
+        return self.runner.replay(side, calls, logs=logs, purpose="reducing")
 
     def _write(self, reduced: Reduced, slots: tuple[int, ...]) -> None:
         one, two = self.sides
