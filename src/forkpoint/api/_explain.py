@@ -38,6 +38,11 @@ def explain(
     request = results.request()
     asked: list[Asked] = [parse_spec(f"{name}={text}") for name, text in request.environments]
     options = options or Options()
+    if options.jobs > 1 and results.artifacts.is_dir():
+        raise UsageError(
+            "Two runs at once would write the same files, which are kept in these results.",
+            hint="Leave --jobs away where --artifacts was given.",
+        )
     with EnvironmentCache(max_bytes=options.max_cache) as cache:
         runner = Runner(options, observer or Observer(), cache)
         one, two = (

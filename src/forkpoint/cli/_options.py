@@ -124,6 +124,15 @@ run_options = together(
     ),
 )
 
+jobs_option = click.option(
+    "--jobs",
+    type=click.IntRange(1, 2),
+    default=1,
+    show_default=True,
+    help="2 runs both environments at once: faster, but they share cores, memory, and files that "
+    "the script writes.",
+)
+
 workload_arguments = together(
     click.option("-m", "module", metavar="MODULE", help="Run a module, as python -m does."),
     click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="SCRIPT [-- ARGS...]"),

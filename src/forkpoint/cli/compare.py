@@ -47,14 +47,7 @@ _OUTPUT_VALUES = {"--out", "--html", "--format"}
 )
 @_options.run_options
 @_options.tolerance_options
-@click.option(
-    "--jobs",
-    type=click.IntRange(1, 2),
-    default=1,
-    show_default=True,
-    help="2 runs both environments at once: faster, but they share cores, memory, and files that "
-    "the script writes.",
-)
+@_options.jobs_option
 @click.option(
     "--no-diagnose",
     is_flag=True,

@@ -48,6 +48,7 @@ _ABOUT = {
 @click.option("--list", "listed", is_flag=True, help="List the experiments, and stop.")
 @_options.crop_option
 @click.option("--timeout", type=float, metavar="SECONDS", help="Time limit for each run.")
+@_options.jobs_option
 @_options.output_options
 def explain(result: Path | None, only: tuple[str, ...], listed: bool, **chosen: Any) -> int:
     """Say why two runs differ: search for the origins, and experiment on them.
@@ -68,7 +69,9 @@ def explain(result: Path | None, only: tuple[str, ...], listed: bool, **chosen: 
         finished = api.explain(
             result,
             only=only or None,
-            options=api.Options(timeout=chosen["timeout"], crop=_options.crop(chosen)),
+            options=api.Options(
+                timeout=chosen["timeout"], crop=_options.crop(chosen), jobs=chosen["jobs"]
+            ),
             observer=watch,
         )
     return output.show(finished.comparison)
