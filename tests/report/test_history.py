@@ -183,6 +183,10 @@ def test_history(name: str, snapshot: SnapshotAssertion) -> None:
             },
             "AMD EPYC (family 25, model 17, AVX-512), 2 processors, glibc 2.36",
         ),
+        (
+            {"processor": "Xeon", "family": "6 167 1", "features": "avx2 avx512f amx_tile"},
+            "Xeon (family 6, model 167, AVX-512, AMX)",
+        ),
         ({"processor": "AMD EPYC", "features": "avx2 fma avx"}, "AMD EPYC (AVX2)"),
     ],
 )  # fmt: skip

@@ -20,6 +20,9 @@ MAX_ROWS = 40
 _VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "sve": "SVE", "asimd": "NEON"}
 """What kernels are chosen by, the widest first."""
 
+_MATRIX = {"amx_tile": "AMX"}
+"""Units for products of matrices, which some kernels use beside the vectors."""
+
 
 def to_json(found: History | Bisection) -> bytes:
     """The result as indented JSON, in the terms of its schema."""
@@ -93,6 +96,7 @@ def machine_words(machine: Mapping[str, str]) -> str:
     known += [f"model {model}"] if model else []
     features = machine.get("features", "").split()
     known += [name for flag, name in _VECTORS.items() if flag in features][:1]
+    known += [name for flag, name in _MATRIX.items() if flag in features]
     words = machine.get("processor") or "an unknown processor"
     if known:
         words += f" ({', '.join(known)})"
