@@ -152,9 +152,10 @@ class Collector:
         tolerance: Tolerance,
         relevance: Relevance | None = None,
         unpack: Unpack | None = None,
+        every_part: bool = False,
     ) -> tuple[Artifact, ...]:
         """Compare what two runs wrote, in the folders where that is `kept`."""
-        context = Context(tolerance=tolerance, relevance=relevance)
+        context = Context(tolerance=tolerance, relevance=relevance, every_part=every_part)
         found = compare_trees(folders[0], folders[1], context, unpack=unpack)
         nothing = Artifact(
             path=self.path.name,
@@ -186,6 +187,11 @@ def collector_for(workload: Workload, options: Options, folder: Path) -> Collect
 def _plain(path: Path) -> Path:
     """The path without ``.`` and ``..``, as one path is compared with another."""
     return Path(os.path.normpath(path))
+
+
+def without_equal_parts(artifacts: Sequence[Artifact]) -> tuple[Artifact, ...]:
+    """Files, and of their parts those that are not identical."""
+    return tuple(one for one in artifacts if not one.part or one.verdict is not Verdict.IDENTICAL)
 
 
 def with_artifacts(comparison: Comparison, artifacts: tuple[Artifact, ...]) -> Comparison:

@@ -121,11 +121,13 @@ class Context:
 
     ``relevance`` maps a query to its documents' grades. ``contents`` has the files of
     ``torch.save`` that were read elsewhere, by path, and is None where nobody can read them.
+    With ``every_part``, parts of a file that are identical are listed beside those that are not.
     """
 
     tolerance: Tolerance
     relevance: Mapping[str, Mapping[str, int]] | None = None
     contents: Mapping[Path, Contents | Refused] | None = None
+    every_part: bool = False
 
 
 class Comparer(Protocol):

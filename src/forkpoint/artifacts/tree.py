@@ -66,7 +66,8 @@ def compare_trees(
 ) -> tuple[Artifact, ...]:
     """Compare two folders (or two files), pairing files by their relative path.
 
-    Each file gets an `Artifact`, and each named part that is not identical one more. A folder
+    Each file gets an `Artifact`, and each named part that is not identical (or every one, as the
+    context says) one more. A folder
     that is an index on both sides is one artifact. A file that is refused is
     ``not_comparable`` with its reason; files of ``torch.save`` are, unless ``unpack`` can read
     them. Raises `UsageError` where a path is neither a folder nor a file, or one is a folder
@@ -143,7 +144,7 @@ class _Comparison:
                     found = list(compare_index_folders(one, two, context))
         except (Refused, OSError, MemoryError) as error:
             return [_failed(folder, one.kind, error)]
-        return _summed_up(folder, one.kind, found)
+        return _summed_up(folder, one.kind, found, every=self.context.every_part)
 
     @contextmanager
     def _contents(self, pickled: Sequence[Path]) -> Iterator[Context]:
@@ -257,9 +258,10 @@ def _compare(one: File, two: File, context: Context) -> list[Artifact]:
 
 def _by_content(comparer: Comparer, one: File, two: File, context: Context) -> list[Artifact]:
     try:
-        return _summed_up(one.name, comparer.kind, list(comparer.compare(one, two, context)))
+        found = list(comparer.compare(one, two, context))
     except (Refused, OSError, MemoryError) as error:
         return [_failed(one.name, comparer.kind, error)]
+    return _summed_up(one.name, comparer.kind, found, every=context.every_part)
 
 
 def _identical(file: File, kind: str) -> Artifact:
@@ -284,8 +286,11 @@ def _failed(name: str, kind: str, error: Refused | OSError | MemoryError) -> Art
     return _refusal(name, kind, f"It cannot be read: {error.strerror or error}.")
 
 
-def _summed_up(name: str, kind: str, found: list[Found]) -> list[Artifact]:
-    """The whole itself, then its parts that differ; a file of one unnamed part is just that."""
+def _summed_up(name: str, kind: str, found: list[Found], *, every: bool) -> list[Artifact]:
+    """The whole itself, then its parts that differ (with ``every``, all of them).
+
+    A file of one unnamed part is just that.
+    """
     if len(found) == 1 and not found[0].part:
         return [_artifact(name, kind, found[0])]
     unlike = [part for part in found if part.verdict is not Verdict.IDENTICAL]
@@ -300,7 +305,7 @@ def _summed_up(name: str, kind: str, found: list[Found]) -> list[Artifact]:
         changed_fraction=sum(n * share for n, share in counts) / elements if elements else None,
         where=tuple(part.part for part in unlike[:5]),
     )
-    return [_artifact(name, kind, part) for part in (whole, *unlike)]
+    return [_artifact(name, kind, part) for part in (whole, *(found if every else unlike))]
 
 
 def _artifact(path: str, kind: str, found: Found) -> Artifact:

@@ -70,7 +70,8 @@ with torch.no_grad():
 indexer.release()
 os.makedirs("out")
 numpy.save("out/centroids.npy", centroids.numpy())
-numpy.save("out/codes.npy", codes.numpy())
+arrays = {"centroids": centroids, "codes": codes, "values": values}
+numpy.savez("out/all.npz", **{name: one.numpy() for name, one in arrays.items()})
 """
 
 
@@ -110,6 +111,11 @@ def test_swaps_in_a_small_indexer(
     )
     assert swaps["release"].outcome is Outcome.REFUTED, swaps["release"].evidence
     assert swaps["assign+train"].hypothesis.startswith("what indexer:assign and indexer:train")
+    assert swaps["assign+train"].outcome is Outcome.INCONCLUSIVE
+    assert "2 of 3 files or parts of them became identical (not out/all.npz: values)" in (
+        swaps["assign+train"].evidence
+    )
+    assert [one.part for one in found.artifacts] == ["", "centroids", "values", ""]
     kept = from_json((tmp_path / "results" / "comparison.json").read_bytes())
     assert kept.experiments == found.experiments
 
@@ -213,6 +219,49 @@ def test_files_parts_and_rankings_count() -> None:
         "residuals); 5 of 6 queries' orders became identical (not 1 of them); changed values: "
         "index: residuals: 25% before, 0.1% now"
     )
+
+
+def test_parts_of_a_file_that_is_identical_now_are_identical() -> None:
+    before = (
+        _file("index", Verdict.DIVERGENT),
+        _file("index", Verdict.DIVERGENT, "codes", 0.5),
+        _file("index", Verdict.IDENTICAL, "ids", 0.0),
+    )
+    after = (_file("index", Verdict.IDENTICAL),)
+    calls = BEFORE[1:2]
+    found = _judged(_comparison(*calls, artifacts=before), _comparison(*calls, artifacts=after))
+    assert found.outcome is Outcome.SUPPORTED
+    assert "1 of 1 files or parts of them became identical" in found.evidence
+
+
+def test_nothing_is_claimed_of_parts_that_were_not_compared() -> None:
+    before = (
+        _file("index", Verdict.DIVERGENT),
+        _file("index", Verdict.DIVERGENT, "codes", 0.5),
+    )
+    calls = BEFORE[1:2]
+    for verdict, part in ((Verdict.DIVERGENT, "layout"), (Verdict.NOT_COMPARABLE, "")):
+        after = (_file("index", verdict), _file("index", verdict, part))
+        found = _judged(_comparison(*calls, artifacts=before), _comparison(*calls, artifacts=after))
+        assert found.outcome is Outcome.REFUTED
+        assert "0 of 1 files or parts of them became identical (not index: codes)" in found.evidence
+
+
+def test_a_part_that_was_identical_and_no_longer_is_forbids_a_verdict() -> None:
+    before = (
+        _file("index", Verdict.DIVERGENT),
+        _file("index", Verdict.DIVERGENT, "codes", 0.5),
+        _file("index", Verdict.IDENTICAL, "ids", 0.0),
+    )
+    after = (
+        _file("index", Verdict.DIVERGENT),
+        _file("index", Verdict.IDENTICAL, "codes", 0.0),
+        _file("index", Verdict.DIVERGENT, "ids", 0.1),
+    )
+    calls = BEFORE[1:2]
+    found = _judged(_comparison(*calls, artifacts=before), _comparison(*calls, artifacts=after))
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert "index: ids had been identical, and differ now" in found.evidence
 
 
 def test_calls_that_were_not_swapped_are_said() -> None:

@@ -61,7 +61,8 @@ def judge_swap(functions: Sequence[str], before: Comparison, after: Comparison) 
     ``before`` compares the baseline with the candidate, ``after`` with that run. ``supported``
     where all that differed and comes after the functions became identical, ``refuted`` where
     nothing of it did though every call was swapped. Watched calls that had equal arguments
-    before and still differ are not counted: they differ by themselves.
+    before and still differ are not counted: they differ by themselves. Both list every part of
+    a file (`Context.every_part` of `forkpoint.artifacts`).
     """
     calls = sum(call.function in functions and call.side != "baseline" for call in after.watched)
     reasons = _not_swapped(functions, after)
@@ -96,7 +97,7 @@ def effects_of(
     effects = (
         _effect("watched calls", {k: v for k, v in watched.items() if k not in alone}, now, _call),
         _effect("steps' inputs", _steps(before, first), _steps(after, first), _plain),
-        _effect("files or parts of them", _files(before), _files(after), _part),
+        _effect("files or parts of them", _files(before, after), _files(after, before), _part),
         _queries(before, after),
     )
     return tuple(one for one in effects if one.total or one.broken), len(alone)
@@ -117,15 +118,26 @@ def _steps(comparison: Comparison, first: int) -> dict[_Key, bool]:
     }
 
 
-def _files(comparison: Comparison) -> dict[_Key, bool]:
-    """Whether each part of a file, or a file without parts, is identical; no rankings."""
-    ranked = {one.path for one in comparison.artifacts if one.ranking is not None}
-    apart = {one.path for one in comparison.artifacts if one.part}
-    return {
-        (one.path, one.part): one.verdict is Verdict.IDENTICAL
-        for one in comparison.artifacts
-        if one.path not in ranked and (one.part or one.path not in apart)
-    }
+def _files(comparison: Comparison, other: Comparison) -> dict[_Key, bool]:
+    """Whether each part of a file, or a file without parts, is identical; no rankings.
+
+    Parts are those that either comparison lists. One that is not listed is identical where the
+    whole file is; else nothing is known of it, as files of other layouts are not taken apart.
+    """
+    both = (*comparison.artifacts, *other.artifacts)
+    ranked = {one.path for one in both if one.ranking is not None}
+    keys = dict.fromkeys((one.path, one.part) for one in both if one.path not in ranked)
+    apart = {path for path, part in keys if part}
+    verdicts = {(one.path, one.part): one.verdict for one in comparison.artifacts}
+    found: dict[_Key, bool] = {}
+    for path, part in keys:
+        if not part and path in apart:
+            continue
+        whole = verdicts.get((path, ""))
+        verdict = verdicts.get((path, part), whole if whole is Verdict.IDENTICAL else None)
+        if verdict is not None:
+            found[path, part] = verdict is Verdict.IDENTICAL
+    return found
 
 
 def _queries(before: Comparison, after: Comparison) -> Effect:
