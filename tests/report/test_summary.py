@@ -78,3 +78,22 @@ def test_fork_groups_hold_every_forked_step_once() -> None:
     grouped = [index for group in fork_groups(comparison.steps) for index in group.steps]
     assert sorted(grouped) == forked
     assert fork_groups(comparison.steps)[0].fork.kind == "op"
+
+
+def test_inputs_that_are_what_earlier_steps_returned_are_told_apart() -> None:
+    comparison = examples.other_inputs()
+    steps = tuple(
+        replace(
+            step,
+            inputs=tuple(
+                replace(one, from_step=None if one.equal else step.index - 1) for one in step.inputs
+            ),
+        )
+        for step in comparison.steps
+    )
+    told = headline(replace(comparison, steps=steps))
+    assert told.startswith(
+        "not comparable: the inputs differ in 2 of 4 steps (input_ids) because they are what "
+        "earlier steps returned, which differs."
+    )
+    assert "blamed" not in told

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from itertools import zip_longest
 
-from forkpoint.compare.pairing import Pairing
+from forkpoint.compare.pairing import Pairing, View
 from forkpoint.model import StepInput
 from forkpoint.store import TensorRow, ValueRow
 from forkpoint_worker.schema import KIND_INPUT, KIND_WEIGHTS, ROLE_IN
@@ -42,6 +42,7 @@ class Premises:
                 shape=a.tensor.shape,
                 dtype=a.tensor.dtype,
                 equal=b is not None and same_tensor(a.tensor, b.tensor),
+                from_step=None if b is None else self._source(step, a, b),
             )
             for a, b in zip_longest(one, two)
             if a is not None
@@ -76,12 +77,33 @@ class Premises:
                 f"{len(two)} in the candidate."
             )
         unequal = [
-            _difference(x, y)
+            _difference(x, y) + self._where_from(step, x, y)
             for x, y in zip(one, two, strict=True)
             if not same_tensor(x.tensor, y.tensor)
         ]
         what = _some(unequal) if unequal else "a value that is no tensor"
         return f"Step {step} had other inputs: {what}."
+
+    def _where_from(self, step: int, one: ValueRow, two: ValueRow) -> str:
+        source = self._source(step, one, two)
+        return "" if source is None else f", which is what step {source} returned"
+
+    def _source(self, step: int, one: ValueRow, two: ValueRow) -> int | None:
+        """The earlier step that returned both of two unlike tensors, each on its side."""
+        if same_tensor(one.tensor, two.tensor):
+            return None
+        places = [
+            returned.get(value.tensor.digest)
+            for returned, value in zip(self._returned, (one, two), strict=True)
+        ]
+        if places[0] is None or places[0] != places[1] or places[0][0] >= step:
+            return None
+        return places[0][0]
+
+    @cached_property
+    def _returned(self) -> tuple[dict[int | None, tuple[int, str]], ...]:
+        """On each side, by digest: the first step that returned such a tensor, and its name."""
+        return tuple(map(_returned, (self._pairing.a, self._pairing.b)))
 
     def _weights_reason(self, step: int) -> str | None:
         places = self._pairing.a.weights.get(step), self._pairing.b.weights.get(step)
@@ -112,6 +134,16 @@ class Premises:
             or not same_tensor(sides[0][name].tensor, sides[1][name].tensor)
         ]
         return f"{_some(unequal)} ({len(unequal)} of {len(sides[0])})"
+
+
+def _returned(view: View) -> dict[int | None, tuple[int, str]]:
+    values = view.recording.root_values()
+    found: dict[int | None, tuple[int, str]] = {}
+    for step, place in view.roots.items():
+        for value in values.get(int(view.columns.id[place]), ()):
+            if value.tensor.digest is not None:
+                found.setdefault(value.tensor.digest, (step, value.name))
+    return found
 
 
 def same_tensor(one: TensorRow, two: TensorRow) -> bool:

@@ -10,12 +10,17 @@ from forkpoint.model._values import Metrics, Verdict
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepInput:
-    """One tensor (or plain value) that a step was called with."""
+    """One tensor (or plain value) that a step was called with.
+
+    ``from_step`` is set where it is not equal and is, on each side, a tensor that an earlier step
+    returned: that step's number.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
     equal: bool
+    from_step: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,20 +11,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from forkpoint.compare import DIFFERING
-from forkpoint.model import Comparison, Fork, Metrics, ShapeRow, Side, Step, Verdict
+from forkpoint.model import Comparison, Fork, Metrics, ShapeRow, Step, Verdict
+from forkpoint.report.premises import premises
 from forkpoint.report.watched import watched_sentences
 from forkpoint.report.words import (
-    LONG_NAME,
     VERDICTS,
     counted,
     every,
-    module,
     number,
-    operator,
     place,
     plain,
     ranges,
-    shorten,
     ulp,
 )
 
@@ -70,23 +67,6 @@ def sentences(comparison: Comparison) -> tuple[str, ...]:
         coverage_sentence(comparison),
     )
     return tuple(plain(sentence) for sentence in found)
-
-
-def premises(comparison: Comparison) -> tuple[str, ...]:
-    """What must be known before the numbers: early ends, inputs, weights, op sequences.
-
-    The comparison's own ``reasons`` tell of early ends themselves, and then go first.
-    """
-    ended = comparison.reasons or tuple(_ended_early(comparison))
-    found = (
-        *(ended if comparison.verdict is Verdict.INCOMPLETE else ()),
-        *_inputs(comparison.steps),
-        *_weights(comparison),
-        *_sequences(comparison),
-        *_unrepeatable(comparison),
-        *ended,
-    )
-    return tuple(dict.fromkeys(found))
 
 
 def fork_sentences(comparison: Comparison) -> tuple[str, ...]:
@@ -200,11 +180,6 @@ def verdict_counts(verdicts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {many:,}" for name, many in spelled.items())
 
 
-def side_label(side: Side, role: str) -> str:
-    """``baseline 'old'``."""
-    return f"{role} '{side.name}'"
-
-
 def _identical(comparison: Comparison) -> str:
     steps = comparison.coverage.steps
     return f"in {every(steps, 'step')}, every event recorded has the same bits."
@@ -257,72 +232,6 @@ def _premise(comparison: Comparison) -> str:
         Verdict.NOT_COMPARABLE: "the two runs did not do the same work.",
         Verdict.NOT_REPEATABLE: "one environment disagrees with itself.",
     }.get(comparison.verdict, "at least one run did not reach its end.")
-
-
-def _ended_early(comparison: Comparison) -> Iterator[str]:
-    sides = ((comparison.baseline, "baseline"), (comparison.candidate, "candidate"))
-    if comparison.verdict is Verdict.INCOMPLETE:
-        for side, role in sides:
-            if side.status not in ("completed", "stopped"):
-                yield (
-                    f"The run of {side_label(side, role)} ended early ({side.status}) "
-                    f"after {counted(side.steps, 'step')}."
-                )
-    if comparison.baseline.steps != comparison.candidate.steps:
-        yield (
-            f"{side_label(comparison.baseline, 'Baseline')} made "
-            f"{counted(comparison.baseline.steps, 'step')}, "
-            f"{side_label(comparison.candidate, 'candidate')} made {comparison.candidate.steps:,}."
-        )
-
-
-def _inputs(steps: tuple[Step, ...]) -> Iterator[str]:
-    unequal = [step for step in steps if any(not entry.equal for entry in step.inputs)]
-    if unequal:
-        names = dict.fromkeys(
-            entry.name for step in unequal for entry in step.inputs if not entry.equal
-        )
-        listed = ", ".join(shorten(name, LONG_NAME) for name in list(names)[:4])
-        listed += ", …" if len(names) > 4 else ""
-        yield (
-            f"The inputs already differ in {len(unequal):,} of {counted(len(steps), 'step')} "
-            f"({listed}): nothing after them can be blamed on the environment."
-        )
-
-
-def _weights(comparison: Comparison) -> Iterator[str]:
-    if comparison.weights_equal is False:
-        yield "The weights differ: the two runs did not compute with the same model."
-
-
-def _sequences(comparison: Comparison) -> Iterator[str]:
-    if not comparison.sequences:
-        return
-    affected = len({entry.step for entry in comparison.sequences})
-    first = comparison.sequences[0]
-    where = shorten(module(first.module, ""), LONG_NAME)
-    yield (
-        f"The operator sequence differs in {counted(affected, 'step')}, first in step "
-        f"{first.step}, in {where}: "
-        f"{_ops('baseline', first.only_baseline)}, {_ops('candidate', first.only_candidate)}. "
-        "That is another program, not other arithmetic."
-    )
-
-
-def _ops(role: str, names: tuple[str, ...]) -> str:
-    if not names:
-        return f"nothing only in {role}"
-    listed = ", ".join(shorten(operator(name), LONG_NAME) for name in names[:3])
-    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
-    return f"only in {role} {listed}{more}"
-
-
-def _unrepeatable(comparison: Comparison) -> Iterator[str]:
-    unstable = [s.index for s in comparison.steps if s.verdict is Verdict.NOT_REPEATABLE]
-    if unstable:
-        which = ranges(unstable, limit=6)
-        steps = counted(len(unstable), "step")
-        yield f"An environment disagrees with itself in {steps} (by number: {which})."
 
 
 def _fork_groups(steps: list[Step], noun: str, forked: int) -> str:
