@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from safetensors import serialize_file
+from safetensors.numpy import save_file
 
 from forkpoint.environments import parse_size
 from forkpoint.store import DTYPES
@@ -97,12 +97,11 @@ def write(place: Path, files: int, case: tuple[str, float, str]) -> None:
     two.view(f"u{two.itemsize}")[rng.random(items) < changed] ^= 1
     for name, array in (("a", one), ("b", two)):
         (place / name).mkdir()
-        first = place / name / ("0.npy" if kind.isbuiltin else "0.safetensors")
-        if kind.isbuiltin:
+        first = place / name / ("0.npy" if kind.isbuiltin == 1 else "0.safetensors")
+        if kind.isbuiltin == 1:
             np.save(first, array)
         else:  # numpy has no name for it
-            tensor = {"dtype": dtype, "shape": [items], "data": array.tobytes()}
-            serialize_file({"x": tensor}, first)
+            save_file({"x": array}, first)
         for number in range(1, files):
             os.link(first, first.with_stem(str(number)))
 

@@ -216,27 +216,37 @@ class Digester:
 
 
 class _Lane:
-    """Scratch memory of one thread."""
+    """Scratch memory of one thread, and views of it that are the same in every call."""
 
     def __init__(self, w: torch.Tensor) -> None:
-        self._w = w
+        self._w = w.split(_PIECE)
         self._joined = _empty(_PIECE, ROW)
+        self._turned = self._joined.t()
+        self._parts = self._joined.split(_SERIAL)
 
     def add(self, x: torch.Tensor, ahead: torch.Tensor, sums: torch.Tensor) -> None:
         """Put the sums of rows [n, 1024] of words, and of those ahead, into [blocks, 1024]."""
-        for start in range(0, x.shape[0], _PIECE):
-            stop = min(start + _PIECE, x.shape[0])
-            block, at = divmod(start, BLOCK)
-            joined = self._joined[: stop - start]
-            for first in range(start, stop, _SERIAL):
-                last = min(first + _SERIAL, stop)
-                out = joined[first - start : last - start]
-                torch.bitwise_xor(x[first:last], ahead[first:last], out=out)
-            weights_here = self._w[at : at + stop - start]
+        blocks = sums.unbind()
+        for number, pair in enumerate(zip(x.split(_PIECE), ahead.split(_PIECE))):
+            rows = pair[0].shape[0]
+            self._join(*pair, rows)
+            block, at = divmod(number, len(self._w))
+            turned, weights_here = self._turned, self._w[at]
+            if rows < _PIECE:
+                turned, weights_here = turned[:, :rows], weights_here[:rows]
             if at:
-                torch.addmv(sums[block], joined.t(), weights_here, out=sums[block])
+                torch.addmv(blocks[block], turned, weights_here, out=blocks[block])
             else:
-                torch.mv(joined.t(), weights_here, out=sums[block])
+                torch.mv(turned, weights_here, out=blocks[block])
+
+    def _join(self, x: torch.Tensor, ahead: torch.Tensor, rows: int) -> None:
+        """Put the joined words of one piece into the scratch memory."""
+        if rows == _PIECE and torch.get_num_threads() == 1:
+            torch.bitwise_xor(x, ahead, out=self._joined)
+            return
+        for out, *pair in zip(self._parts, x.split(_SERIAL), ahead.split(_SERIAL)):
+            here = pair[0].shape[0]
+            torch.bitwise_xor(*pair, out=out if here == _SERIAL else out[:here])
 
 
 class _End:

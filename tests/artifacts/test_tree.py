@@ -98,6 +98,20 @@ def test_compression_of_an_archive_is_no_difference(sides: tuple[Path, Path]) ->
     assert only(sides).verdict is Verdict.IDENTICAL
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 8, 12])
+def test_elements_of_no_number_type_are_compared_by_their_bytes(
+    sides: tuple[Path, Path], size: int
+) -> None:
+    one = np.arange(50 * size, dtype=np.uint8).reshape(50, size)
+    two = one.copy()
+    two[[3, 40], [0, -1]] ^= 128
+    for side, array in zip(sides, (one, two), strict=True):
+        np.save(side / "x.npy", array.reshape(-1).view(f"V{size}"))
+    found = only(sides)
+    assert (found.elements, found.changed_fraction) == (50, 2 / 50)
+    assert found.where == ("element 3", "element 40")
+
+
 def test_text_arrays_are_compared_by_element(sides: tuple[Path, Path]) -> None:
     np.save(sides[0] / "x.npy", np.array(["a", "b"]))
     np.save(sides[1] / "x.npy", np.array(["a", "c"]))

@@ -146,8 +146,7 @@ def _difference(metrics: Metrics) -> str:
 def _compare_opaque(part: str, one: Stored, two: Stored) -> Found:
     changed, start, where = 0, 0, list[str]()
     for b, c in zip(one.blocks(), two.blocks(), strict=True):
-        bits = (x.view(np.uint8).reshape(x.size, -1) for x in (b, c))
-        at = np.flatnonzero(np.not_equal(*bits).any(axis=1))
+        at = np.flatnonzero(_unlike(b, c))
         changed += at.size
         where += [f"element {start + int(i)}" for i in at[: MAX_WHERE - len(where)]]
         start += b.size
@@ -160,6 +159,18 @@ def _compare_opaque(part: str, one: Stored, two: Stored) -> Found:
         changed_fraction=fraction,
         where=tuple(where),
     )
+
+
+def _unlike(b: Array, c: Array) -> NDArray[np.bool_]:
+    """Which elements differ in some byte; of the sizes that integers have, as integers."""
+    size = b.dtype.itemsize
+    found: NDArray[np.bool_]
+    if size in (1, 2, 4, 8):
+        found = np.not_equal(b.view(f"u{size}"), c.view(f"u{size}"))
+    else:
+        one, two = (x.view(np.uint8).reshape(x.size, -1) for x in (b, c))
+        found = np.logical_or.reduce(one != two, axis=1)
+    return found
 
 
 def compare_named(
