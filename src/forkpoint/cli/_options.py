@@ -129,8 +129,8 @@ jobs_option = click.option(
     type=click.IntRange(1, 2),
     default=1,
     show_default=True,
-    help="2 runs both environments at once: faster, but they share cores, memory, and files that "
-    "the script writes.",
+    help="2 runs both environments at once: faster where one leaves cores idle; they share "
+    "memory, and files that the script writes.",
 )
 
 workload_arguments = together(
