@@ -16,13 +16,7 @@ from forkpoint.report import history as show
 from forkpoint.report.history_page import write_history_page
 
 output_options = _options.together(
-    click.option(
-        "--format",
-        "form",
-        type=click.Choice(["text", "json", "markdown"]),
-        default="text",
-        show_default=True,
-    ),
+    _options.format_option,
     click.option(
         "--html",
         type=click.Path(dir_okay=False, path_type=Path),

@@ -41,15 +41,17 @@ crop_option = click.option(
     "its first 70.  [default: sizes at which steps agree]",
 )
 
+format_option = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "markdown"]),
+    default="text",
+    show_default=True,
+    help="How to print the result.",
+)
+
 output_options = together(
-    click.option(
-        "--format",
-        "form",
-        type=click.Choice(["text", "json", "markdown"]),
-        default="text",
-        show_default=True,
-        help="How to print the result.",
-    ),
+    format_option,
     click.option(
         "--html",
         type=click.Path(dir_okay=False, path_type=Path),

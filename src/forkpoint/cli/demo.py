@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from forkpoint import api
+from forkpoint.cli import _options
 from forkpoint.cli._show import Output
 from forkpoint.demo import ENVIRONMENTS, SCRIPT, WITH
 from forkpoint.environments import parse_spec, with_requirements
@@ -46,14 +47,7 @@ What to try next:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where to write the HTML report.  [default: report.html in that folder]",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "markdown"]),
-    default="text",
-    show_default=True,
-    help="How to print the result.",
-)
+@_options.format_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def demo(batches: int, out: Path | None, html: Path | None, form: str, quiet: bool) -> int:
     """Compare torch 2.9.1 with 2.10.0 on MiniLM over the Python documentation.
