@@ -13,7 +13,8 @@ from tests.report.examples import metrics
 def _value(dtype: str, *, equal: bool, changed: int | None = None) -> WatchedValue:
     measured = None
     if changed is not None:
-        measured = replace(metrics(), count=100, bit_equal=100 - changed)
+        share = (100 - changed) / 100
+        measured = replace(metrics(), count=100, bit_equal=not changed, equal_fraction=share)
     return WatchedValue(
         role="result", name="result", shape=(100,), dtype=dtype, equal=equal, metrics=measured
     )

@@ -72,7 +72,7 @@ def _stage(function: str, calls: Sequence[WatchedCall]) -> Stage:
         floats=sum(map(bool, floats)),
         integers=sum(map(bool, integers)),
         plain=sum(call.results_equal is False and not (f or i) for call, f, i in unlike),
-        changed=sum(m.count - m.bit_equal for m in measured),
+        changed=sum(m.count - round(m.count * m.equal_fraction) for m in measured),
         values=sum(m.count for m in measured),
         whole=any(map(_returns_whole, calls)),
     )
