@@ -57,8 +57,8 @@ def test_that_op_is_the_one_origin_and_substituting_it_is_enough(shown: Shown) -
     assert outcomes["sufficiency"] is Outcome.SUPPORTED
     assert outcomes["repeatability"] is Outcome.SUPPORTED
     assert origin.oracle is not None
-    assert 0 < origin.oracle.baseline_row_ulp < 16  # type: ignore[operator]
-    assert 0 < origin.oracle.candidate_row_ulp < 16  # type: ignore[operator]
+    rows = origin.oracle.baseline_row_ulp, origin.oracle.candidate_row_ulp
+    assert all(row is not None and 0 < row < 16 for row in rows)
     assert origin.rule is None
 
 

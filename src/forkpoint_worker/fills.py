@@ -21,8 +21,6 @@ _PIECES = 4  # of these in one hash; two hashes are used
 _EVERY_SECOND = 0x0000FFFF0000FFFF
 _HALF = 0xFFFFFFFF
 _DEVIATION = math.sqrt(12 / (2 * _PIECES))  # of one, where the sum is in units of 2**16
-
-
 _BLOCK = 1 << 15  # elements at a time: what is computed of them stays in the cache
 _ROOM = 1 << 28  # bytes of numbers that are remembered
 

@@ -85,12 +85,14 @@ class Collector:
 
     Every run finds nothing there, as the first did; what the recorded runs wrote is kept in
     ``folder/NAME``, and what later runs of the same script wrote is removed. ``judged`` is a
-    file of relevance judgements, which may be one of those that the runs write.
+    file of relevance judgements, which may be one of those that the runs write. With
+    ``every_part``, parts of files that are identical are listed, too.
     """
 
     path: Path
     folder: Path
     judged: Path | None = None
+    every_part: bool = False
 
     def require_nothing_there(self) -> None:
         """Raise `UsageError` where something is there before any run: whose would it be?"""
@@ -152,10 +154,9 @@ class Collector:
         tolerance: Tolerance,
         relevance: Relevance | None = None,
         unpack: Unpack | None = None,
-        every_part: bool = False,
     ) -> tuple[Artifact, ...]:
         """Compare what two runs wrote, in the folders where that is `kept`."""
-        context = Context(tolerance=tolerance, relevance=relevance, every_part=every_part)
+        context = Context(tolerance=tolerance, relevance=relevance, every_part=self.every_part)
         found = compare_trees(folders[0], folders[1], context, unpack=unpack)
         nothing = Artifact(
             path=self.path.name,
@@ -178,6 +179,7 @@ def collector_for(workload: Workload, options: Options, folder: Path) -> Collect
         _plain(here / options.artifacts),
         folder,
         judged=_plain(here / options.relevance) if options.relevance else None,
+        every_part=bool(options.swap),  # swaps are judged part by part
     )
     collector.require_nothing_there()
     collector.require_judgements()

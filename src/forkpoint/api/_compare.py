@@ -10,12 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from forkpoint.api._artifacts import (
-    Collector,
-    collector_for,
-    with_artifacts,
-    without_equal_parts,
-)
+from forkpoint.api._artifacts import Collector, collector_for, with_artifacts
 from forkpoint.api._diagnose import Bench, diagnosed
 from forkpoint.api._options import Observer, Options, as_job, read_tolerance
 from forkpoint.api._record import Script, as_workload, nothing_recorded
@@ -137,7 +132,6 @@ def _with_files(
         relevance=relevance,
         # the candidate's torch, the newer one as a rule, is asked first
         unpack=Unpacker((candidate, baseline), collector.folder),
-        every_part=bool(work.options.swap),  # swaps are judged part by part
     )
     found = files((collector.kept(baseline.name), collector.kept(candidate.name)))
     comparison = with_artifacts(finished.comparison, found)
@@ -162,9 +156,7 @@ def _with_swaps(finished: Finished, work: _Work, files: CompareFiles | None) -> 
         collector=work.collector,
         files=files,
     )
-    comparison = swaps.tried(work.options.swap, finished.comparison)
-    artifacts = without_equal_parts(comparison.artifacts)
-    return replace(finished, comparison=replace(comparison, artifacts=artifacts))
+    return replace(finished, comparison=swaps.tried(work.options.swap, finished.comparison))
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,10 +57,13 @@ class Bench:
 
     def replay(self, calls: Sequence[Call], *, purpose: str) -> dict[str, Replayed]:
         """Run op calls, in the process that stays where nothing has to be read from its log."""
-        if self.replayer is not None and not any(call.profile for call in calls):
-            return self.runner.ask(self.replayer, calls, purpose=purpose)
-        logs = self._replay_logs
-        return self.runner.replay(self.environment, calls, logs=logs, purpose=purpose)
+        return self.runner.replay(
+            self.environment,
+            calls,
+            logs=self._replay_logs,
+            purpose=purpose,
+            replayer=None if any(call.profile for call in calls) else self.replayer,
+        )
 
     def altered(
         self,

@@ -164,11 +164,13 @@ class _Work:
         return [(one[each.id], two[each.id]) for each in calls]
 
     def _replay(self, side: Environment, calls: Sequence[Call]) -> dict[str, Replayed]:
-        replayer = self.replayers.get(side.name)
-        if replayer is not None:
-            return self.runner.ask(replayer, calls, purpose="reducing")
-        logs = self.logs / side.name
-        return self.runner.replay(side, calls, logs=logs, purpose="reducing")
+        return self.runner.replay(
+            side,
+            calls,
+            logs=self.logs / side.name,
+            purpose="reducing",
+            replayer=self.replayers.get(side.name),
+        )
 
     def _write(self, reduced: Reduced, slots: tuple[int, ...]) -> None:
         one, two = self.sides

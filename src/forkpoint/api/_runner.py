@@ -79,10 +79,18 @@ class Runner:
         return result
 
     def replay(
-        self, environment: Environment, calls: Sequence[Call], *, logs: Path, purpose: str
+        self,
+        environment: Environment,
+        calls: Sequence[Call],
+        *,
+        logs: Path,
+        purpose: str,
+        replayer: Replayer | None = None,
     ) -> dict[str, Replayed]:
-        """Run op calls in a fresh process; what came of each, by id."""
+        """Run op calls, in the process of a replayer or else in a fresh one; what came of each."""
         self.observer.running(environment.name, purpose)
+        if replayer is not None:
+            return replayer.ask(calls)
         return replay(
             environment,
             calls,
@@ -90,13 +98,6 @@ class Runner:
             timeout=self.options.timeout,
             watcher=self._watcher(environment.name),
         )
-
-    def ask(
-        self, replayer: Replayer, calls: Sequence[Call], *, purpose: str
-    ) -> dict[str, Replayed]:
-        """Run op calls in the process of a replayer."""
-        self.observer.running(replayer.environment.name, purpose)
-        return replayer.ask(calls)
 
     def replayer(self, environment: Environment, *, logs: Path) -> Replayer | None:
         """A process that stays for op calls; null under a time limit, which is each process's."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from forkpoint.api._artifacts import Collector
+from forkpoint.api._artifacts import Collector, without_equal_parts
 from forkpoint.api._diagnose import Bench
 from forkpoint.api._options import swapped_functions
 from forkpoint.api._results import SWAP, Results
@@ -42,6 +42,7 @@ class Swaps:
         """The comparison with an experiment for each swap, in the order in which they were asked.
 
         What the runs record and write lies in the folder of the search meanwhile, and is removed.
+        Parts of files that are identical are needed to judge, and then left out.
         """
         done: list[Experiment] = []
         for asked in swaps:
@@ -50,7 +51,11 @@ class Swaps:
                 done.append(untried_swap(functions, before) or self._run(functions, before))
             finally:
                 shutil.rmtree(self.results.search, ignore_errors=True)
-        return replace(before, experiments=(*before.experiments, *done))
+        return replace(
+            before,
+            experiments=(*before.experiments, *done),
+            artifacts=without_equal_parts(before.artifacts),
+        )
 
     def _run(self, functions: tuple[str, ...], before: Comparison) -> Experiment:
         baseline = self.results.recording(self.names[0])

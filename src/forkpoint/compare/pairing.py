@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from forkpoint.compare.align import Alignment, align
 from forkpoint.errors import RecordingError
-from forkpoint.store import EventColumns, Recording, StepRow
+from forkpoint.store import EventColumns, Recording, StepRow, ValueRow
 from forkpoint_worker.schema import KIND_INPUT, KIND_MODULE, KIND_OP, KIND_WEIGHTS, MODULE, OP
 
 Positions = NDArray[np.int64]
@@ -51,6 +51,11 @@ class View:
         c = self.columns
         found = np.flatnonzero((c.kind == KIND_MODULE) & (self.module == 0) & c.inside)
         return dict(zip(c.step[found].tolist(), found.tolist(), strict=True))
+
+    @cached_property
+    def root_values(self) -> dict[int, tuple[ValueRow, ...]]:
+        """The tensors that each step's outermost module returned, by event."""
+        return self.recording.root_values()
 
     @cached_property
     def inputs(self) -> dict[int, int]:

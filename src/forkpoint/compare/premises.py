@@ -137,10 +137,9 @@ class Premises:
 
 
 def _returned(view: View) -> dict[int | None, tuple[int, str]]:
-    values = view.recording.root_values()
     found: dict[int | None, tuple[int, str]] = {}
     for step, place in view.roots.items():
-        for value in values.get(int(view.columns.id[place]), ()):
+        for value in view.root_values.get(int(view.columns.id[place]), ()):
             if value.tensor.digest is not None:
                 found.setdefault(value.tensor.digest, (step, value.name))
     return found

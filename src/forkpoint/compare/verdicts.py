@@ -9,7 +9,6 @@ from forkpoint.compare.measure import Measured, Measurer
 from forkpoint.compare.pairing import Pairing, StepEvents
 from forkpoint.compare.premises import Premises
 from forkpoint.model import Fork, Step, StepOutput, Tolerance, Verdict
-from forkpoint.store import ValueRow
 from forkpoint_worker.schema import COMPLETE, KIND_OP, RAISED
 
 SEVERITY = (
@@ -41,7 +40,6 @@ class Judge:
         self.premises = Premises(pairing)
         self._measurer = Measurer(pairing, tolerance)
         self._forks = ForkFinder(pairing, self._measurer)
-        self._roots = pairing.a.recording.root_values()
 
     def step(self, step: int) -> Step:
         """The verdict of one step, its fork and its outputs."""
@@ -129,7 +127,7 @@ class Judge:
 
     def _equal_outputs(self, step: int) -> tuple[StepOutput, ...]:
         view = self.pairing.a
-        values: tuple[ValueRow, ...] = self._roots.get(int(view.columns.id[view.roots[step]]), ())
+        values = view.root_values.get(int(view.columns.id[view.roots[step]]), ())
         return tuple(
             StepOutput(name=v.name, shape=v.tensor.shape, dtype=v.tensor.dtype, equal=True)
             for v in values

@@ -157,7 +157,17 @@ def _ranking(same: int) -> Artifact:
     return replace(_file("run.trec", Verdict.DIVERGENT), ranking=metrics)
 
 
+INDEX = (
+    _file("index", Verdict.DIVERGENT),
+    _file("index", Verdict.DIVERGENT, "codes", 0.5),
+    _file("index", Verdict.IDENTICAL, "ids", 0.0),
+)
 BEFORE = (_call("early", same=False), _call("f", same=False), _call("g", same=False))
+
+
+def _judged_files(before: tuple[Artifact, ...], after: tuple[Artifact, ...]) -> Experiment:
+    one, two = (_comparison(BEFORE[1], artifacts=found) for found in (before, after))
+    return _judged(one, two)
 
 
 def test_all_that_follows_became_identical() -> None:
@@ -211,8 +221,7 @@ def test_files_parts_and_rankings_count() -> None:
         _file("index", Verdict.DIVERGENT, "residuals", 0.001),
         _ranking(9),
     )
-    calls = BEFORE[1:2]
-    found = _judged(_comparison(*calls, artifacts=before), _comparison(*calls, artifacts=after))
+    found = _judged_files(before, after)
     assert found.outcome is Outcome.INCONCLUSIVE
     assert found.evidence == (
         "1 of 1 call swapped; 1 of 2 files or parts of them became identical (not index: "
@@ -222,44 +231,27 @@ def test_files_parts_and_rankings_count() -> None:
 
 
 def test_parts_of_a_file_that_is_identical_now_are_identical() -> None:
-    before = (
-        _file("index", Verdict.DIVERGENT),
-        _file("index", Verdict.DIVERGENT, "codes", 0.5),
-        _file("index", Verdict.IDENTICAL, "ids", 0.0),
-    )
     after = (_file("index", Verdict.IDENTICAL),)
-    calls = BEFORE[1:2]
-    found = _judged(_comparison(*calls, artifacts=before), _comparison(*calls, artifacts=after))
+    found = _judged_files(INDEX, after)
     assert found.outcome is Outcome.SUPPORTED
     assert "1 of 1 files or parts of them became identical" in found.evidence
 
 
 def test_nothing_is_claimed_of_parts_that_were_not_compared() -> None:
-    before = (
-        _file("index", Verdict.DIVERGENT),
-        _file("index", Verdict.DIVERGENT, "codes", 0.5),
-    )
-    calls = BEFORE[1:2]
     for verdict, part in ((Verdict.DIVERGENT, "layout"), (Verdict.NOT_COMPARABLE, "")):
         after = (_file("index", verdict), _file("index", verdict, part))
-        found = _judged(_comparison(*calls, artifacts=before), _comparison(*calls, artifacts=after))
+        found = _judged_files(INDEX[:2], after)
         assert found.outcome is Outcome.REFUTED
         assert "0 of 1 files or parts of them became identical (not index: codes)" in found.evidence
 
 
 def test_a_part_that_was_identical_and_no_longer_is_forbids_a_verdict() -> None:
-    before = (
-        _file("index", Verdict.DIVERGENT),
-        _file("index", Verdict.DIVERGENT, "codes", 0.5),
-        _file("index", Verdict.IDENTICAL, "ids", 0.0),
-    )
     after = (
         _file("index", Verdict.DIVERGENT),
         _file("index", Verdict.IDENTICAL, "codes", 0.0),
         _file("index", Verdict.DIVERGENT, "ids", 0.1),
     )
-    calls = BEFORE[1:2]
-    found = _judged(_comparison(*calls, artifacts=before), _comparison(*calls, artifacts=after))
+    found = _judged_files(INDEX, after)
     assert found.outcome is Outcome.INCONCLUSIVE
     assert "index: ids had been identical, and differ now" in found.evidence
 
