@@ -23,6 +23,7 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parent / "src"
 OURS = ("plain", "module", "op")
+LEAST = ("module-hook", "module-sum", "op-mode", "op-sum")  # what any observer in Python costs
 PEERS = ("debugmode-hash", "torchlens", "msprobe-md5")
 MB = 1e6
 
@@ -42,8 +43,9 @@ def main() -> int:
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--python", type=Path, required=True, help="Python with torch")
-    parser.add_argument("--subjects", nargs="+", default=OURS, choices=OURS + PEERS)
+    parser.add_argument("--subjects", nargs="+", default=OURS, choices=OURS + LEAST + PEERS)
     parser.add_argument("--peers", action="store_true", help="measure the peers as well")
+    parser.add_argument("--least", action="store_true", help="measure observers that do nothing")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--model", choices=("minilm", "bert-base"), default="minilm")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -55,8 +57,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--memory", action="store_true", help="measure peak memory as well")
     parser.add_argument("--memory-steps", type=int, nargs=2, default=[200, 2000])
     args = parser.parse_args()
-    if args.peers:
-        args.subjects = [*args.subjects, *(p for p in PEERS if p not in args.subjects)]
+    more = (*(LEAST if args.least else ()), *(PEERS if args.peers else ()))
+    args.subjects = [*args.subjects, *(name for name in more if name not in args.subjects)]
     return args
 
 

@@ -39,6 +39,69 @@ def op_level(model: Any, folder: Path) -> Iterator[RunStep]:
 
 
 @contextmanager
+def module_hook(model: Any, _folder: Path) -> Iterator[RunStep]:
+    """The least that sees every module: a hook that does nothing."""
+    from torch.nn.modules.module import register_module_forward_hook
+
+    handle = register_module_forward_hook(lambda module, inputs, output: None)
+    try:
+        yield lambda batch: model(**batch)
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def module_sum(model: Any, _folder: Path) -> Iterator[RunStep]:
+    """The least that reads every module's output: one sum each, by torch, and nothing written."""
+    import torch
+    from torch.nn.modules.module import register_module_forward_hook
+
+    sums: list[Any] = []
+
+    def look(_module: Any, _inputs: Any, output: Any) -> None:
+        if isinstance(output, torch.Tensor):
+            sums.append(output.sum())
+
+    handle = register_module_forward_hook(look)
+    try:
+        yield lambda batch: (sums.clear(), model(**batch))[1]
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def op_mode(model: Any, _folder: Path) -> Iterator[RunStep]:
+    """The least that sees every op: a dispatch mode that does nothing."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Nothing(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            return func(*args, **(kwargs or {}))
+
+    with Nothing():
+        yield lambda batch: model(**batch)
+
+
+@contextmanager
+def op_sum(model: Any, _folder: Path) -> Iterator[RunStep]:
+    """The least that reads every op's output: one sum each, views too, and nothing written."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    sums: list[Any] = []
+
+    class Sums(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            result = func(*args, **(kwargs or {}))
+            if isinstance(result, torch.Tensor):
+                sums.append(result.sum())
+            return result
+
+    with Sums():
+        yield lambda batch: (sums.clear(), model(**batch))[1]
+
+
+@contextmanager
 def debug_mode(model: Any, _folder: Path) -> Iterator[RunStep]:
     """torch's DebugMode with its default hashes; one mode a step, so its log stays short."""
     from torch.utils._debug_mode import DebugMode
@@ -89,6 +152,10 @@ SUBJECTS: dict[str, Subject] = {
     "plain": plain,
     "module": module_level,
     "op": op_level,
+    "module-hook": module_hook,
+    "module-sum": module_sum,
+    "op-mode": op_mode,
+    "op-sum": op_sum,
     "debugmode-hash": debug_mode,
     "torchlens": torchlens,
     "msprobe-md5": msprobe,

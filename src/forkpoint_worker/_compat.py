@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Callable
+from typing import Any, Callable
 
 import torch
 import torch.utils._python_dispatch as _dispatch
@@ -76,18 +76,43 @@ def version_of(tensor: torch.Tensor) -> int:
 
 def capturing(tensor: torch.Tensor) -> bool:
     """Whether a CUDA graph is being captured on the tensor's device just now."""
-    return bool(tensor.is_cuda and torch.cuda.is_current_stream_capturing())
+    return bool(tensor.is_cuda and _is_capturing())
+
+
+_is_capturing: Callable[[], bool] = getattr(
+    torch._C, "_cuda_isCurrentStreamCapturing", torch.cuda.is_current_stream_capturing
+)
 
 
 def has_plain_memory(tensor: torch.Tensor) -> bool:
-    """Whether the tensor's elements lie in addressable memory, as strides describe them."""
+    """Whether the tensor's elements lie in addressable memory, as strides describe them.
+
+    The zeros that autograd never allocates have no address, nor has a storage that was freed.
+    """
+    if type(tensor) in _ORDINARY and _keys_of is not None:
+        # what the keys of its dispatch say of one tensor they say of all
+        keys = _keys_of(tensor).raw_repr()
+        plain = _plain_keys.get(keys)
+        if plain is None:
+            plain = _plain_keys[keys] = _is_plain(tensor)
+        return plain and (tensor.data_ptr() != 0 or not tensor.numel())
+    return _is_plain(tensor) and (tensor.data_ptr() != 0 or not tensor.numel())
+
+
+# a number that stands for all keys: not in the oldest releases
+_has_keys = hasattr(getattr(torch._C, "DispatchKeySet", None), "raw_repr")
+_keys_of: Callable[[torch.Tensor], Any] | None = torch._C._dispatch_keys if _has_keys else None
+_plain_keys: dict[int, bool] = {}
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
     return (
         tensor.layout is torch.strided
         and not tensor.is_quantized
         and not tensor.is_meta
         and not getattr(tensor, "is_nested", False)
         and not _is_wrapper(tensor)
-        and _has_address(tensor)
+        and _can_have_address(tensor)
     )
 
 
@@ -106,9 +131,10 @@ def _is_wrapper(tensor: torch.Tensor) -> bool:
     return hasattr(tensor, "__tensor_flatten__") or type(tensor).__name__ == "FakeTensor"
 
 
-def _has_address(tensor: torch.Tensor) -> bool:
-    """False inside torch.func's transforms, and for the zeros that autograd never allocates."""
+def _can_have_address(tensor: torch.Tensor) -> bool:
+    """False inside torch.func's transforms."""
     try:
-        return bool(tensor.data_ptr() != 0 or tensor.numel() == 0)
+        tensor.data_ptr()
     except RuntimeError:
         return False
+    return True

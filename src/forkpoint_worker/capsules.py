@@ -16,9 +16,9 @@ from .shards import Shards, file_dtype, write_tensors
 
 if TYPE_CHECKING:
     from .ops import Call, Op
+    from .rows import Event
     from .steps import Step
     from .uncovered import Uncovered
-    from .writer import Event
 
 _NAME = re.compile(r"([A-Za-z_]\w*)\.([A-Za-z_]\w*)\.(\w+)\Z")
 _LIBRARIES = frozenset(("aten", "quantized", "mkldnn", "mkl", "onednn", "prims"))
@@ -66,7 +66,7 @@ class Capsules:
         self._shards = shards  # keeps account of the room
         self._uncovered = uncovered
         self._fingerprint = dict(fingerprint)
-        self._seen: set[object] = set()
+        self._seen: set[str] = set()
         self._count = 0
 
     def wants(self, wanted: Wanted, step: Step, module: str, op: Op, call: Call) -> bool:
@@ -74,9 +74,12 @@ class Capsules:
         number = step.calls.get((schema.KIND_OP, module, op.name, step.inside), 0)
         if step.inside and wanted.takes(module, op.name, number):
             return True
-        if not wanted.takes_first(op.name) or call.key in self._seen:
+        if not wanted.takes_first(op.name):
             return False
-        self._seen.add(call.key)
+        signature = call.signature
+        if signature in self._seen:
+            return False
+        self._seen.add(signature)
         return True
 
     def begin(
@@ -123,8 +126,8 @@ class Capsules:
         draft.data["outputs"] = [
             {
                 "slot": slot,
-                "dtype": content.dtype,
-                "shape": list(content.shape),
+                "dtype": content.layout.dtype,
+                "shape": list(content.layout.shape),
                 "digest": digest_text(content.digest or 0),
             }
             for slot, content, _ in computed

@@ -84,13 +84,14 @@ class _Buffer:
     def __init__(self, device: torch.device) -> None:
         with torch.inference_mode(False):
             self.slots = torch.zeros(_SLOTS, dtype=torch.int64, device=device)
+        self.address = self.slots.data_ptr()
         self.used = 0
         self.values: Sequence[int] = ()
 
 
 class _Method(Protocol):
-    def write(self, tensor: torch.Tensor, slots: torch.Tensor, slot: int) -> None:
-        """Put the sum of a tensor that is not empty into a slot."""
+    def write(self, tensor: torch.Tensor, buffer: _Buffer, slot: int) -> None:
+        """Put the sum of a tensor that is not empty into a slot of a buffer."""
 
 
 class _Device:
@@ -108,7 +109,7 @@ class _Device:
         slot = buffer.used
         buffer.used += 1
         if tensor.numel():
-            self._method.write(tensor, buffer.slots, slot)
+            self._method.write(tensor, buffer, slot)
         return Pending(buffer, slot)
 
     def fetch(self) -> None:
@@ -124,14 +125,16 @@ class _Launched:
         self._kernel = CudaKernel(device)
         self._index = device.index
 
-    def write(self, tensor: torch.Tensor, slots: torch.Tensor, slot: int) -> None:
-        flat = memory.plain(tensor)
+    def write(self, tensor: torch.Tensor, buffer: _Buffer, slot: int) -> None:
+        flat = tensor
+        if not tensor.is_contiguous() or tensor.is_conj() or tensor.is_neg():
+            flat = memory.plain(tensor)
         pointer = flat.data_ptr()
         if pointer % 8:
-            flat = flat.clone(memory_format=torch.contiguous_format)
+            flat = memory.plain(tensor).clone(memory_format=torch.contiguous_format)
             pointer = flat.data_ptr()
         count = flat.numel() * flat.element_size()
-        out = slots.data_ptr() + 8 * slot
+        out = buffer.address + 8 * slot
         if _current_device() == self._index:
             self._kernel.launch(pointer, count, out)
         else:
@@ -146,5 +149,5 @@ class _Generic:
         with torch.inference_mode(False):
             self._w = torch.tensor([signed(n) for n in weights()], device=device)
 
-    def write(self, tensor: torch.Tensor, slots: torch.Tensor, slot: int) -> None:
-        slots[slot] = generic_raw(tensor, self._w)
+    def write(self, tensor: torch.Tensor, buffer: _Buffer, slot: int) -> None:
+        buffer.slots[slot] = generic_raw(tensor, self._w)

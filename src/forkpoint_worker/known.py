@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Tuple
+from typing import TYPE_CHECKING, NamedTuple, Tuple
 
 import torch
 
@@ -19,6 +19,17 @@ Key = Tuple[int, torch.dtype, Tuple[int, ...], Tuple[int, ...], bool, bool]
 _UNCOUNTED = (-1,)
 
 
+class Layout(NamedTuple):
+    """How a tensor lies in memory; one object for all tensors that lie alike.
+
+    ``columns`` are the ids, in the index, of the texts of dtype, shape, strides and device.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    columns: tuple[int, int, int, int]
+
+
 class Content:
     """One content of one tensor: its id in the index and what its digest comes from.
 
@@ -26,18 +37,18 @@ class Content:
     digest of its own: a view (then ``base`` is set) or uninitialised memory.
     """
 
-    __slots__ = ("_digest", "base", "dtype", "id", "raw", "shape", "source", "stored")
+    __slots__ = ("_digest", "base", "id", "layout", "raw", "source", "stored")
 
     def __init__(
         self,
         number: int,
-        layout: tuple[str, tuple[int, ...]],
+        layout: Layout,
         source: int,
         raw: Raw | None,
         base: Content | None = None,
     ) -> None:
         self.id = number
-        self.dtype, self.shape = layout
+        self.layout = layout
         self.source = source
         self.raw = raw
         self.base = base
@@ -48,7 +59,7 @@ class Content:
     def digest(self) -> int | None:
         """The digest, or None; of a tensor on a device only after `Hasher.fetch`."""
         if self._digest is None and self.raw is not None:
-            self._digest = final(self.raw, self.dtype, self.shape)
+            self._digest = final(self.raw, self.layout.dtype, self.layout.shape)
         return self._digest
 
 
@@ -82,9 +93,9 @@ class Known:
         self._storages: dict[int, set[Key]] = {}
         self._whole: dict[int, _Entry] = {}
 
-    def find(self, tensor: torch.Tensor) -> Content | None:
-        """The content of the tensor if it is known, else None."""
-        entry = self._entries.get(key_of(tensor))
+    def find(self, tensor: torch.Tensor, key: Key) -> Content | None:
+        """The content of the tensor whose `key_of` is ``key`` if it is known, else None."""
+        entry = self._entries.get(key)
         if entry is None or version_of(tensor) not in entry.versions:
             return None
         return entry.content
@@ -112,15 +123,21 @@ class Known:
             if entry.versions == _UNCOUNTED:
                 self._forget(entry)
 
-    def add(self, tensor: torch.Tensor, content: Content, mutated: bool = False) -> None:
-        """Remember a content; ``mutated``: by an in-place op that is still under way.
+    def occupies(self, storage: int) -> bool:
+        """Whether a content is known in the storage at this address, while writes are seen."""
+        return storage in self._storages
 
-        Autograd counts such an op's new version only after the op's own code has returned.
+    def add(
+        self, tensor: torch.Tensor, key: Key, content: Content, *, mutated: bool = False
+    ) -> None:
+        """Remember a content under `key_of` its tensor.
+
+        ``mutated``: by an in-place op that is still under way. Autograd counts such an op's new
+        version only after the op's own code has returned.
         """
         version = version_of(tensor)
         if version < 0 and not self._sees_writes:
             return
-        key = key_of(tensor)
         entry = _Entry(tensor, self._forget)
         entry.content, entry.key, entry.storage = content, key, 0
         entry.versions = (version, version + 1) if mutated and version >= 0 else (version,)
@@ -128,7 +145,11 @@ class Known:
         if not self._sees_writes:
             return  # `invalidate` and `whole` are for ops only
         storage = entry.storage = storage_of(tensor)
-        self._storages.setdefault(storage, set()).add(key)
+        keys = self._storages.get(storage)
+        if keys is None:
+            self._storages[storage] = {key}
+        else:
+            keys.add(key)
         if content.raw is not None and _fills_storage(tensor):
             self._whole[storage] = entry
 

@@ -10,14 +10,14 @@ from . import ops, schema
 from ._compat import Mode, has_plain_memory
 from .capsules import Capsules, Draft
 from .guard import Guard
-from .known import Content, storage_of
+from .known import Content, key_of, storage_of
+from .rows import Event
 from .status import Status
 from .steps import Step
 from .substitute import Substitution
-from .writer import Event, Writer
+from .writer import Writer
 
 _GAP_COMMIT = 2000  # ops between steps are written in portions
-_MAX_TEXTS = 20_000  # texts of signatures that are remembered
 
 
 class OpRecorder:
@@ -38,7 +38,6 @@ class OpRecorder:
         self._capsules = capsules
         self._substitution = Substitution(substitute, writer) if substitute else None
         self._ops: dict[object, ops.Op] = {}
-        self._texts: dict[ops.Key, str] = {}
 
     def dispatch(
         self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -71,6 +70,7 @@ class OpRecorder:
     def _begin(self, step: Step, module: str, op: ops.Op, call: ops.Call) -> Event:
         writer = self._writer
         event = Event(schema.KIND_OP, module, op.name, step.inside)
+        event.sign = call.signature
         for slot, (name, tensor) in enumerate(call.inputs):
             event.inputs.append((slot, name, writer.identify(tensor)))
         if step.window:
@@ -90,13 +90,12 @@ class OpRecorder:
         draft: Draft | None,
     ) -> None:
         writer = self._writer
-        event.sign = self._signature(call.key)
         results, plain = ops.returned(result)
-        event.plain = ", ".join(plain)
+        if plain:
+            event.plain = ", ".join(plain)
         slotted = results + ops.written_only(results, call.written)
-        shared = _sharing(event, call)
         for slot, tensor in slotted:
-            content = self._output(op, slot, tensor, shared)
+            content = self._output(event, op, call, slot, tensor)
             event.outputs.append((slot, "[%d]" % slot if slot else "out", content))
         step.count(event)
         number = writer.add(event, step.number)
@@ -115,39 +114,37 @@ class OpRecorder:
 
     def _output(
         self,
+        event: Event,
         op: ops.Op,
+        call: ops.Call,
         slot: int,
         tensor: torch.Tensor,
-        shared: Mapping[int, tuple[Content, torch.Tensor]],
     ) -> Content | None:
         writer = self._writer
         if not writer.readable(tensor):
             return None
-        found = shared.get(storage_of(tensor)) if shared and tensor.numel() else None
-        if found is not None:
-            return writer.known.find(tensor) or writer.view(tensor, *found)
+        if tensor.numel():
+            storage = storage_of(tensor)
+            # most outputs lie in memory of their own
+            found = _shared(event, call, storage) if writer.known.occupies(storage) else None
+            if found is not None:
+                return writer.known.find(tensor, key_of(tensor)) or writer.view(tensor, *found)
         if op.uninitialised or slot in op.noise:
             return writer.remember(tensor, schema.SOURCE_OP, None, None)
-        return writer.fresh(tensor, schema.SOURCE_OP, mutated=bool(op.written))
-
-    def _signature(self, key: ops.Key) -> str:
-        try:
-            return self._texts[key]
-        except KeyError:
-            if len(self._texts) >= _MAX_TEXTS:
-                self._texts.clear()  # scalars that change with every step must not fill memory
-            text = self._texts[key] = ops.signature(key)
-            return text
+        content = writer.fresh(tensor, schema.SOURCE_OP, mutated=bool(op.written))
+        event.made.append(content)
+        return content
 
 
-def _sharing(event: Event, call: ops.Call) -> dict[int, tuple[Content, torch.Tensor]]:
-    """Inputs in memory that is not written to: (content, tensor) by storage; views need no hash."""
-    written = {storage_of(tensor) for tensor in call.written if has_plain_memory(tensor)}
-    shared: dict[int, tuple[Content, torch.Tensor]] = {}
+def _shared(event: Event, call: ops.Call, storage: int) -> tuple[Content, torch.Tensor] | None:
+    """The first input that lies in a storage which is not written to: its views need no hash."""
+    for tensor in call.written:
+        if has_plain_memory(tensor) and storage_of(tensor) == storage:
+            return None
     for (_, tensor), (_, _, content) in zip(call.inputs, event.inputs):
-        if content is not None and tensor.numel() and storage_of(tensor) not in written:
-            shared.setdefault(storage_of(tensor), (content, tensor))
-    return shared
+        if content is not None and tensor.numel() and storage_of(tensor) == storage:
+            return content, tensor
+    return None
 
 
 class OpMode(Mode):

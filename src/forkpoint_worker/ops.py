@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping, Sequence, Tuple, Union
+import functools
+from typing import Any, Iterable, Mapping, Sequence
 
 import torch
 
@@ -36,16 +37,10 @@ _NOISE = {
 }
 
 
-Part = Union[str, Tuple[Any, ...]]  # a plain value's text, a tensor's layout, or a list of parts
-Key = Tuple[str, Tuple[Part, ...], Tuple[Tuple[str, Part], ...]]
-
-
 class Op:
     """One overload: its name, argument names, and which arguments it writes to."""
 
-    __slots__ = (
-        "arguments", "func", "name", "noise", "uninitialised", "written", "written_names",
-    )  # fmt: skip
+    __slots__ = ("arguments", "func", "name", "noise", "uninitialised", "written")
 
     def __init__(self, func: Any) -> None:
         self.func = func
@@ -54,9 +49,7 @@ class Op:
         arguments = func._schema.arguments
         self.arguments = [argument.name for argument in arguments]
         also = _UNDECLARED.get(base, ())
-        written = [i for i, a in enumerate(arguments) if _writes(a) or a.name in also]
-        self.written = frozenset(written)
-        self.written_names = frozenset(self.arguments[i] for i in written)
+        self.written = frozenset(a.name for a in arguments if _writes(a) or a.name in also)
         self.uninitialised = base in _UNINITIALISED
         self.noise = _NOISE.get(base, frozenset())
 
@@ -82,59 +75,54 @@ def _writes(argument: Any) -> bool:
 
 
 class Call:
-    """One call's tensors: ``inputs`` [(name, tensor)], ``written`` tensors, its signature key."""
+    """One call's tensors: ``inputs`` [(name, tensor)] and ``written`` tensors; its signature.
 
-    __slots__ = ("inputs", "key", "written")
+    The ``signature`` is the call as text: tensors as ``float32[32,77]{77,1}``, as they lay before
+    the op ran, and plain values as they are.
+    """
+
+    __slots__ = ("inputs", "signature", "written")
 
     def __init__(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         self.inputs: list[tuple[str, torch.Tensor]] = []
         self.written: list[torch.Tensor] = []
-        named = op.arguments
-        positional = tuple(
-            self._take(named[i], value, i in op.written) for i, value in enumerate(args)
-        )
-        keywords = tuple(
-            (name, self._take(name, value, name in op.written_names))
-            for name, value in kwargs.items()
-        )
-        self.key: Key = (op.name, positional, keywords)
+        take = self._take
+        parts = [take(name, value, name in op.written) for name, value in zip(op.arguments, args)]
+        if kwargs:
+            parts += [
+                "%s=%s" % (name, take(name, value, name in op.written))
+                for name, value in kwargs.items()
+            ]
+        self.signature = "%s(%s)" % (op.name, ", ".join(parts))
 
-    def _take(self, name: str, value: object, written: bool) -> Part:
+    def _take(self, name: str, value: object, written: bool) -> str:
         if isinstance(value, torch.Tensor):
             self.inputs.append((name, value))
             if written:
                 self.written.append(value)
-            return _layout(value)
+            return layout_of(value)
         if isinstance(value, (list, tuple)):
-            return tuple(
+            parts = [
                 self._take("%s[%d]" % (name, i), item, written) for i, item in enumerate(value)
-            )
-        # text, because 1, 1.0 and True are the same key to a dictionary, and -0.0 is 0.0
+            ]
+            return "[%s]" % ", ".join(parts)
         return repr(value)
 
 
-def _layout(tensor: torch.Tensor) -> Part:
+def layout_of(tensor: torch.Tensor) -> str:
+    """A tensor's dtype, shape and strides as text: ``float32[32,77]{77,1}``."""
     if tensor.layout is not torch.strided:
-        return (tensor.dtype, tensor.shape, str(tensor.layout))
-    return (tensor.dtype, tensor.shape, tensor.stride())
+        return "%s{%s}" % (_dense(tensor.dtype, tensor.shape), tensor.layout)
+    return _strided(tensor.dtype, tensor.shape, tensor.stride())
 
 
-def signature(key: Key) -> str:
-    """A signature's text: tensors as ``float32[32,77]{77,1}``, plain values as they are."""
-    name, positional, keywords = key
-    parts = [_text(part) for part in positional]
-    parts += ["%s=%s" % (keyword, _text(part)) for keyword, part in keywords]
-    return "%s(%s)" % (name, ", ".join(parts))
+@functools.lru_cache(maxsize=8192)
+def _strided(dtype: torch.dtype, shape: tuple[int, ...], stride: tuple[int, ...]) -> str:
+    return "%s{%s}" % (_dense(dtype, shape), ",".join(map(str, stride)))
 
 
-def _text(part: Part) -> str:
-    if isinstance(part, str):
-        return part
-    if len(part) == 3 and isinstance(part[0], torch.dtype):
-        dtype = str(part[0]).rpartition(".")[2]
-        layout = part[2] if isinstance(part[2], str) else ",".join(map(str, part[2]))
-        return "%s[%s]{%s}" % (dtype, ",".join(map(str, part[1])), layout)
-    return "[%s]" % ", ".join(map(_text, part))
+def _dense(dtype: torch.dtype, shape: Iterable[int]) -> str:
+    return "%s[%s]" % (str(dtype).rpartition(".")[2], ",".join(map(str, shape)))
 
 
 def returned(value: object) -> tuple[list[tuple[int, torch.Tensor]], list[str]]:
@@ -155,9 +143,11 @@ def returned(value: object) -> tuple[list[tuple[int, torch.Tensor]], list[str]]:
 
 
 def written_only(
-    results: Sequence[tuple[int, torch.Tensor]], written: Iterable[torch.Tensor]
+    results: Sequence[tuple[int, torch.Tensor]], written: Sequence[torch.Tensor]
 ) -> list[tuple[int, torch.Tensor]]:
     """Tensors that an op wrote to and did not return, in slots after those that it returned."""
+    if not written:
+        return []
     given = {id(tensor) for _, tensor in results}
     last = max((slot for slot, _ in results), default=-1)
     return list(enumerate((tensor for tensor in written if id(tensor) not in given), last + 1))

@@ -22,13 +22,14 @@ from .guard import Guard, RecordingBroken, StopScript
 from .op_recorder import OpMode, OpRecorder
 from .plan import Plan
 from .reference import Reference
+from .rows import Event
 from .status import NoStatus, Status
 from .steps import Roots, Step
 from .swap import Swap
 from .uncovered import Uncovered
 from .values import Signatures, outputs
 from .watch import CallRecorder
-from .writer import Event, Writer
+from .writer import Writer
 
 __all__ = ["Options", "Recorder", "RecordingBroken", "StopScript"]
 
@@ -149,7 +150,8 @@ class Recorder:
     # modules
 
     def _call(self, module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        thread, step = self._thread, self._thread.step
+        thread = self._thread
+        step = thread.step
         if self._guard.off or thread.busy or thread.opaque:
             return self._original(module, *args, **kwargs)
         if step is None:
@@ -323,20 +325,22 @@ class Recorder:
         for slot, (name, tensor) in enumerate(flat.tensors):
             content = writer.anew(tensor, schema.SOURCE_INPUT)
             event.inputs.append((slot, name, content))
+            event.made.append(content)
         event.sign = event.plain = ", ".join(flat.plain)
         for kind in flat.opaque:
             self.uncovered.note("input of an unknown type", kind)
         writer.add(event, step.number)
 
     def _weights(self, step: Step, module: torch.nn.Module) -> None:
-        tensors = list(self._roots.weights(module))
-        changed = self._roots.changed_weights(module, tensors)
+        changed = self._roots.changed_weights(module)
         if changed is None:
             return
         event = Event(schema.KIND_WEIGHTS, "")
-        for slot, (name, tensor) in enumerate(tensors):
+        for slot, (name, tensor) in enumerate(self._roots.weights(module).items()):
             read = self._writer.anew if name in changed else self._writer.content
-            event.inputs.append((slot, name, read(tensor, schema.SOURCE_WEIGHT)))
+            content = read(tensor, schema.SOURCE_WEIGHT)
+            event.inputs.append((slot, name, content))
+            event.made.append(content)
         self._writer.add(event, step.number)
 
     def _module_end(self, step: Step, path: str, result: object) -> None:
@@ -347,16 +351,19 @@ class Recorder:
         for slot, (name, tensor) in enumerate(flat.tensors):
             content = writer.content(tensor, schema.SOURCE_OP)
             event.outputs.append((slot, name, content))
-        event.plain = ", ".join(flat.plain)
+            event.made.append(content)
+        if flat.plain:
+            event.plain = ", ".join(flat.plain)
         for kind in flat.opaque:
             self.uncovered.note("output of an unknown type", kind)
         number = writer.add(event, step.number)
-        tensors = [tensor for _, tensor in flat.tensors]
         if writer.reference is not None:
-            writer.measure(number, event, tensors, step.kept)
+            writer.measure(number, event, [tensor for _, tensor in flat.tensors], step.kept)
         elif step.pick.keeps(path):
+            tensors = [tensor for _, tensor in flat.tensors]
             writer.keep_all(event.outputs, tensors, root=path == "")
-        step.move_window(path, event.call)
+        if step.pick.window:
+            step.move_window(path, event.call)
 
     def _end(self, step: Step, state: int) -> None:
         self._step_row(step, state)
@@ -366,6 +373,6 @@ class Recorder:
         self._thread.after = step
 
     def _step_row(self, step: Step, state: int) -> None:
-        name = self._writer.index.name(step.name)
+        name = self._writer.index.names[step.name]
         thread = 0 if threading.current_thread() is threading.main_thread() else 1
         self._writer.index.add("step", (step.number, name, step.level, state, thread))

@@ -278,7 +278,7 @@ def _run(op: Op, arguments: Arguments) -> list[tuple[int, torch.Tensor]]:
     """Run the op; its tensors by slot, as a recording numbers them."""
     result = op.func(*arguments.positional, **arguments.keywords)
     given = dict(zip(op.arguments, arguments.positional), **arguments.keywords)
-    names = [name for name in op.arguments if name in op.written_names and name in given]
+    names = [name for name in op.arguments if name in op.written and name in given]
     written = tensors_of([given[name] for name in names])
     tensors, _ = returned(result)
     return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from typing import TYPE_CHECKING, Callable, Iterable, Iterator, Tuple
+from typing import TYPE_CHECKING, Callable, Iterator, Mapping, Tuple
 
 import torch
 
@@ -14,7 +14,7 @@ from .fingerprint import attention
 if TYPE_CHECKING:
     from .plan import Pick
     from .reference import Kept, Place
-    from .writer import Event
+    from .rows import Event
 
 
 class Step:
@@ -40,38 +40,44 @@ class Step:
         self.calls[key] = event.call + 1
 
     def move_window(self, path: str, call: int) -> None:
-        """Open or shut the window in which ops are kept, at the end of a module's call."""
-        if self.pick.window:
-            place = "%s:%d" % (path, call)
-            if place == self.pick.after:
-                self.window = True
-            elif place == self.pick.until:
-                self.window = False
+        """Open or shut the window in which ops are kept, if there is one, as a module ends."""
+        place = "%s:%d" % (path, call)
+        if place == self.pick.after:
+            self.window = True
+        elif place == self.pick.until:
+            self.window = False
 
     def path(self, module: torch.nn.Module) -> str:
         """The module's path below the root, or ``?ClassName`` for one the root does not own."""
-        found = self.paths.get(id(module))
+        found = self.paths.get(identity(module))
         if found is None:
             # made after the first call, or not a registered child of the root
             root = self._root()
-            self.paths.update({id(m): name for name, m in root.named_modules()} if root else {})
-            found = self.paths.setdefault(id(module), "?" + type(module).__name__)
+            if root is not None:
+                self.paths.update({identity(m): name for name, m in root.named_modules()})
+            found = self.paths.setdefault(identity(module), "?" + type(module).__name__)
         return found
 
+
+identity: Callable[[object], int] = object.__hash__
+"""Tells objects that live at the same time apart, as `id` does, which is an audit event each time:
+a hook of the script (or our own) would be called for every module.
+"""
 
 Mark = Tuple[int, int, bytes]  # address, version, the first element's bytes on a CPU
 
 
 class _Root:
-    __slots__ = ("marks", "name", "owners", "paths")
+    __slots__ = ("marked", "marks", "name", "owners", "paths")
 
     def __init__(self, name: str, root: torch.nn.Module) -> None:
         self.name = name
         named = list(root.named_modules())
-        self.paths = {id(module): path for path, module in named}
+        self.paths = {identity(module): path for path, module in named}
         # weakly, for they are looked through at every step: named_parameters takes milliseconds
         self.owners = [(path + "." if path else "", weakref.ref(m)) for path, m in named]
-        self.marks: dict[str, Mark] | None = None
+        self.marks: list[tuple[str, int, int, bytes]] | None = None  # of the last step
+        self.marked: dict[str, Mark] = {}  # by full name, as they were when one had changed
 
 
 class Roots:
@@ -97,37 +103,51 @@ class Roots:
         return self._entry(root).name
 
     def paths(self, root: torch.nn.Module) -> dict[int, str]:
-        """{id of a module: its path below the root}."""
+        """{`identity` of a module: its path below the root}."""
         return self._entry(root).paths
 
-    def weights(self, root: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-        """Parameters and buffers of the modules that the root had at its first call."""
+    def weights(self, root: torch.nn.Module) -> dict[str, torch.Tensor]:
+        """Parameters and buffers, by name, of the modules that the root had at its first call."""
+        return {
+            prefix + name: tensor
+            for prefix, tensors in self._owned(root)
+            for name, tensor in tensors.items()
+            if tensor is not None
+        }
+
+    def _owned(
+        self, root: torch.nn.Module
+    ) -> Iterator[tuple[str, Mapping[str, torch.Tensor | None]]]:
         for prefix, reference in self._entry(root).owners:
             owner = reference()
             if owner is not None:
-                for tensors in (owner._parameters, owner._buffers):
-                    for name, tensor in tensors.items():
-                        if tensor is not None:
-                            yield prefix + name, tensor
+                yield prefix, owner._parameters
+                yield prefix, owner._buffers
 
-    def changed_weights(
-        self, root: torch.nn.Module, tensors: Iterable[tuple[str, torch.Tensor]]
-    ) -> set[str] | None:
+    def changed_weights(self, root: torch.nn.Module) -> set[str] | None:
         """Names of the weights to hash: never seen, moved, or written to since; None for none."""
-        marks = {name: _mark(tensor) for name, tensor in tensors if has_plain_memory(tensor)}
         entry = self._entry(root)
-        before, entry.marks = entry.marks, marks
+        before = entry.marks
+        # no names are put together here: it is done at every step
+        entry.marks = marks = [
+            (name, *_mark(tensor))
+            for _, tensors in self._owned(root)
+            for name, tensor in tensors.items()
+            if tensor is not None and has_plain_memory(tensor)
+        ]
         if before == marks:
             return None
-        before = before or {}
+        weights = self.weights(root).items()
+        old = entry.marked
+        entry.marked = new = {name: _mark(t) for name, t in weights if has_plain_memory(t)}
         # one write that was seen stands for others that are not, where no bytes are looked at
-        return {name for name, mark in marks.items() if mark != before.get(name) or not mark[2]}
+        return {name for name, mark in new.items() if mark != old.get(name) or not mark[2]}
 
 
 def _mark(tensor: torch.Tensor) -> Mark:
     """Tells that a weight was written to; also by ``weight.data``, which counts no version."""
+    address = tensor.data_ptr()
     some = b""
-    if tensor.device.type == "cpu":
-        size = tensor.element_size() * (1 if tensor.numel() else 0)
-        some = ctypes.string_at(tensor.data_ptr(), size)
-    return tensor.data_ptr(), version_of(tensor), some
+    if tensor.is_cpu and tensor.numel():
+        some = ctypes.string_at(address, tensor.element_size())
+    return address, version_of(tensor), some

@@ -9,7 +9,8 @@ import torch
 from . import schema
 from .ops import Op
 from .reference import Kept, Place
-from .writer import Event, Writer
+from .rows import Event
+from .writer import Writer
 
 
 class Substitution:

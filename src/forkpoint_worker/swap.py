@@ -21,8 +21,9 @@ from . import schema
 from ._compat import has_plain_memory
 from .digest import dtype_name
 from .reference import Reference, Returned, ReturnedTensor, numbers
+from .rows import Entry, Event, digest_of
 from .values import MAX_DEPTH, MAX_TEXT, PLAIN, Flat, cut, from_numpy, parts, text_of
-from .writer import Entry, Event, Writer, digest_of
+from .writer import Writer
 
 T = TypeVar("T")
 

@@ -29,12 +29,7 @@ class Tensors(NamedTuple):
 
     inputs: Sequence[torch.Tensor]
     outputs: Sequence[torch.Tensor]
-    call: ops.Call
-
-    @property
-    def signature(self) -> str:
-        """The call as a text (`ops.signature`)."""
-        return ops.signature(self.call.key)
+    signature: str
 
 
 class Listener:
@@ -80,6 +75,7 @@ class Trace(Mode):
             op = self._ops[func] = ops.Op(func)
         call = ops.Call(op, args, kwargs)
         key = self._number(op)
+        signature = call.signature
         with self._guard:
             inputs = [tensor for _, tensor in call.inputs]
             if op.written and key in self._listener.wanted:
@@ -88,7 +84,7 @@ class Trace(Mode):
         with self._guard:
             found = _computed(op, call, result)
             if found and all(map(has_plain_memory, [*inputs, *found])):
-                self._listener.computed(key, Tensors(inputs, found, call))
+                self._listener.computed(key, Tensors(inputs, found, signature))
         return result
 
     def _number(self, op: ops.Op) -> Key:
@@ -190,7 +186,7 @@ class Keeper(Listener):
                 [self._copy(tensor) for tensor in many]
                 for many in (tensors.inputs, tensors.outputs)
             )
-            self.kept[key] = Tensors(inputs, outputs, tensors.call)
+            self.kept[key] = Tensors(inputs, outputs, tensors.signature)
 
     def _copy(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.detach() if self._weights.hold(tensor) else tensor.detach().clone()

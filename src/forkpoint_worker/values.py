@@ -97,7 +97,10 @@ def text_of(value: object) -> str:
 def outputs(value: object) -> Flat:
     """A module's result, flattened; a lone tensor is called ``out``."""
     flat = Flat()
-    flat.add("out" if isinstance(value, torch.Tensor) else "", value)
+    if isinstance(value, torch.Tensor):  # nearly all of them
+        flat.tensors.append(("out", value))
+    else:
+        flat.add("", value)
     return flat
 
 

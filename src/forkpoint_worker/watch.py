@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Sequence
 
 from . import schema
 from ._compat import is_compiling
+from .rows import Event
 from .values import Flat, cut, from_numpy, positional
-from .writer import Event
 
 if TYPE_CHECKING:
     from .guard import Guard
+    from .rows import Entry
     from .swap import Swap
-    from .writer import Entry, Writer
+    from .writer import Writer
 
 _MOST = 100_000  # values of one call that are looked at
 
@@ -92,6 +93,7 @@ class CallRecorder:
     def _end(self, event: Event, given: str, result: object) -> _Values:
         flat = _flattened(result)
         event.outputs = self._read(flat)
+        event.made = [content for _, _, content in event.outputs]
         event.plain = ", ".join(flat.plain)
         for kind in flat.opaque:
             self.note("result of an unknown type", "%s: %s" % (event.op, kind))

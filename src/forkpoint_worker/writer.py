@@ -1,44 +1,25 @@
-"""From tensors and events to rows: digests, contents, what is kept, metrics.
+"""One recording's contents, events, tensors and metrics.
 
-Everything of a step is gathered here and written when the step ends, after one fetch of the
-digests that lie on devices.
+Everything of a step is gathered and written when the step ends, after one fetch of the digests
+that lie on devices.
 """
 
 from __future__ import annotations
 
-import functools
-from typing import Iterable, Mapping, Optional, Sequence, Tuple
+from typing import Iterable, Mapping, Sequence
 
 import torch
 
 from . import schema
 from ._compat import capturing, has_plain_memory
-from .digest import combine, dtype_name, of_text
+from .digest import dtype_name
 from .hasher import Hasher, Raw
 from .index import Index
-from .known import Content, Known
+from .known import Content, Key, Known, key_of
 from .reference import Kept, Place, Reference
+from .rows import Entry, Event, Rows
 from .shards import Shards
 from .uncovered import Uncovered
-
-Entry = Tuple[int, str, Optional[Content]]  # slot, name, content
-
-
-class Event:
-    """One event about to be written."""
-
-    __slots__ = ("call", "inputs", "inside", "kind", "module", "op", "outputs", "plain", "sign")
-
-    def __init__(self, kind: int, module: str, op: str = "", inside: int = 1) -> None:
-        self.kind = kind
-        self.module = module
-        self.op = op
-        self.inside = inside
-        self.call = 0
-        self.sign = ""
-        self.inputs: list[Entry] = []
-        self.outputs: list[Entry] = []
-        self.plain = ""  # text of plain values that are part of the digest
 
 
 class Writer:
@@ -58,8 +39,7 @@ class Writer:
         self.uncovered = Uncovered()
         self.reference = reference
         self._reserve = reserve
-        self._events: list[tuple[int, int, Event]] = []
-        self._contents: list[tuple[Content, tuple[int, ...], str]] = []
+        self._rows = Rows(self.index)
 
     # contents
 
@@ -67,10 +47,11 @@ class Writer:
         """The tensor's content, hashed unless it is known; None where it cannot be hashed."""
         if not self.readable(tensor):
             return None
-        found = self.known.find(tensor)
+        key = key_of(tensor)
+        found = self.known.find(tensor, key)
         if found is not None and found.raw is not None:
             return found
-        return self.fresh(tensor, source, base=found and found.base)
+        return self.fresh(tensor, source, base=found and found.base, key=key)
 
     def anew(self, tensor: torch.Tensor, source: int) -> Content | None:
         """As `content`, but hashed whatever is known."""
@@ -80,13 +61,14 @@ class Writer:
         """As `content`, but a view of something known stays a view, without a digest."""
         if not self.readable(tensor):
             return None
-        found = self.known.find(tensor)
+        key = key_of(tensor)
+        found = self.known.find(tensor, key)
         if found is not None:
             return found
         base = self.known.whole(tensor) if tensor.numel() else None
         if base is not None:
-            return self.remember(tensor, schema.SOURCE_VIEW, None, base)
-        return self.fresh(tensor, schema.SOURCE_OUTSIDE)
+            return self.remember(tensor, schema.SOURCE_VIEW, None, base, key=key)
+        return self.fresh(tensor, schema.SOURCE_OUTSIDE, key=key)
 
     def fresh(
         self,
@@ -95,14 +77,18 @@ class Writer:
         *,
         mutated: bool = False,
         base: Content | None = None,
+        key: Key | None = None,
     ) -> Content | None:
-        """A new content, hashed now; ``base``: what it is a view of, if that is known."""
+        """A new content, hashed now; ``base``: what it is a view of, if that is known.
+
+        ``key`` is `key_of` the tensor, where the caller has it already.
+        """
         try:
             raw = self.hasher.submit(tensor)
         except RuntimeError as error:  # no memory for a contiguous copy, an op missing there
             self.uncovered.note("tensor not hashed", "%s: %s" % (tensor.dtype, error))
             return None
-        return self.remember(tensor, source, raw, base, mutated=mutated)
+        return self.remember(tensor, source, raw, base, mutated=mutated, key=key)
 
     def view(self, tensor: torch.Tensor, base: Content, owner: torch.Tensor) -> Content:
         """A view of ``owner``, whose content is ``base``.
@@ -127,13 +113,14 @@ class Writer:
         base: Content | None,
         *,
         mutated: bool = False,
+        key: Key | None = None,
     ) -> Content:
-        """A new content with or without a digest."""
-        number = self.index.next_tensor()
-        layout = (dtype_name(tensor.dtype), tuple(tensor.shape))
-        content = Content(number, layout, source, raw, base)
-        self.known.add(tensor, content, mutated)
-        self._contents.append((content, tensor.stride(), _device_name(tensor.device)))
+        """A new content with or without a digest; ``key`` as for `fresh`."""
+        key = key or key_of(tensor)
+        layout = self._rows.layout(tensor, key)
+        content = Content(next(self.index.tensors), layout, source, raw, base)
+        self.known.add(tensor, key, content, mutated=mutated)
+        self._rows.content(content)
         return content
 
     def readable(self, tensor: torch.Tensor) -> bool:
@@ -151,13 +138,11 @@ class Writer:
     @property
     def queued(self) -> int:
         """How many events wait for the next flush."""
-        return len(self._events)
+        return self._rows.queued
 
     def add(self, event: Event, step: int) -> int:
         """Queue an event of a step; its number is its place in the order of ends."""
-        number = self.index.next_event()
-        self._events.append((number, step, event))
-        return number
+        return self._rows.event(event, step)
 
     def keep(self, content: Content | None, tensor: torch.Tensor, root: bool = False) -> None:
         """Store a tensor's bytes, once; what lies on a device is fetched now.
@@ -208,32 +193,7 @@ class Writer:
     def flush(self) -> None:
         """Turn what is queued into rows."""
         self.hasher.fetch()
-        name = self.index.name
-        for content, stride, device in self._contents:
-            base = None if content.base is None else content.base.id
-            self.index.add("tensor", (
-                content.id, name(content.dtype), name(_numbers(content.shape)),
-                name(_numbers(stride)), name(device), content.source, base, content.digest,
-            ))  # fmt: skip
-        for number, step, event in self._events:
-            self._event_rows(number, step, event)
-        self._contents, self._events = [], []
-
-    def _event_rows(self, number: int, step: int, event: Event) -> None:
-        name = self.index.name
-        values = event.outputs
-        if event.kind in (schema.KIND_INPUT, schema.KIND_WEIGHTS):
-            values = event.inputs
-        digest = digest_of(_computed(event, values), event.plain)
-        self.index.add("event", (
-            number, step, event.inside, event.kind, name(event.module),
-            name(event.op) if event.op else 0, event.call,
-            name(event.sign) if event.sign else 0, digest,
-        ))  # fmt: skip
-        for role, entries in ((schema.ROLE_IN, event.inputs), (schema.ROLE_OUT, event.outputs)):
-            for slot, text, content in entries:
-                if content is not None:
-                    self.index.add("value", (number, role, slot, name(text), content.id))
+        self._rows.flush()
 
     def commit(self) -> None:
         """Make everything flushed so far durable against the death of the process."""
@@ -249,39 +209,7 @@ class Writer:
         self.index.close()
 
 
-def digest_of(contents: Iterable[Content | None], plain: str) -> int | None:
-    """One digest for fetched contents and the text of plain values; None for nothing hashed."""
-    found = [content.digest for content in contents if content is not None]
-    digests = [digest for digest in found if digest is not None]
-    if plain:
-        digests.append(of_text(plain))
-    return combine(digests) if digests else None
-
-
-def _computed(event: Event, values: Iterable[Entry]) -> list[Content | None]:
-    """The contents that an event's digest is made of: an op's views and its inputs are not."""
-    contents = [content for _, _, content in values]
-    if event.kind != schema.KIND_OP:
-        return contents
-    given = {id(content) for _, _, content in event.inputs}
-    return [
-        content
-        for content in contents
-        if content is None or not (id(content) in given or content.source == schema.SOURCE_VIEW)
-    ]
-
-
 def type_of(tensor: torch.Tensor) -> str:
     """What kind of tensor it is, for a message."""
     kind = type(tensor).__name__
     return "%s, %s, %s" % (kind, str(tensor.layout).rpartition(".")[2], dtype_name(tensor.dtype))
-
-
-@functools.lru_cache(maxsize=4096)
-def _numbers(values: tuple[int, ...]) -> str:
-    return ",".join(map(str, values))
-
-
-@functools.lru_cache(maxsize=None)
-def _device_name(device: torch.device) -> str:
-    return str(device)

@@ -1,0 +1,124 @@
+"""From contents and events to rows of the index.
+
+A row is made as soon as its event has ended; only digests, which may still be on a device, are
+put in later, by `Rows.flush`. What waits is mostly tuples of numbers: many thousand objects
+that lead to others would make Python's garbage collector run in the midst of a step.
+"""
+
+from __future__ import annotations
+
+from typing import List, Optional, Sequence, Tuple, Union
+
+import torch
+
+from . import schema
+from .digest import combine, dtype_name, of_text
+from .index import Index
+from .known import Content, Key, Layout
+
+Entry = Tuple[int, str, Optional[Content]]  # slot, name, content
+Contents = Sequence[Optional[Content]]
+
+_MAX_LAYOUTS = 8192  # that are remembered: lengths that change with every step must not pile up
+
+
+class Event:
+    """One event about to be written."""
+
+    __slots__ = (
+        "call", "inputs", "inside", "kind", "made", "module", "op", "outputs", "plain", "sign",
+    )  # fmt: skip
+
+    def __init__(self, kind: int, module: str, op: str = "", inside: int = 1) -> None:
+        self.kind = kind
+        self.module = module
+        self.op = op
+        self.inside = inside
+        self.call = 0
+        self.sign = ""
+        self.inputs: list[Entry] = []
+        self.outputs: list[Entry] = []
+        # what its digest comes from: contents, and the text of plain values
+        self.made: list[Content | None] = []
+        self.plain = ""
+
+
+class Rows:
+    """The rows of one recording that wait for digests."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._add_value = index.adder("value")
+        self._layouts: dict[tuple[object, ...], Layout] = {}
+        self._contents: list[Content] = []
+        self._heads: list[tuple[int, ...]] = []  # of events: their rows without the digest
+        self._made_of: List[Union[Content, Tuple[Contents, str]]] = []  # what theirs come from
+
+    @property
+    def queued(self) -> int:
+        """How many events wait."""
+        return len(self._heads)
+
+    def layout(self, tensor: torch.Tensor, key: Key) -> Layout:
+        """The layout of a tensor whose `known.key_of` is ``key``."""
+        _, dtype, shape, stride, _, _ = key
+        form = (dtype, shape, stride, tensor.device)
+        found = self._layouts.get(form)
+        if found is None:
+            if len(self._layouts) >= _MAX_LAYOUTS:
+                self._layouts.clear()
+            texts = (dtype_name(dtype), _numbers(shape), _numbers(stride), str(tensor.device))
+            kind, size, steps, device = (self._index.names[text] for text in texts)
+            found = Layout(texts[0], tuple(shape), (kind, size, steps, device))
+            self._layouts[form] = found
+        return found
+
+    def content(self, content: Content) -> None:
+        """Queue a content."""
+        self._contents.append(content)
+
+    def event(self, event: Event, step: int) -> int:
+        """Queue an event of a step; its number is its place in the order of ends."""
+        names, add = self._index.names, self._add_value
+        number = next(self._index.events)
+        for slot, text, content in event.inputs:
+            if content is not None:
+                add((number, schema.ROLE_IN, slot, names[text], content.id))
+        for slot, text, content in event.outputs:
+            if content is not None:
+                add((number, schema.ROLE_OUT, slot, names[text], content.id))
+        op, sign = event.op, event.sign
+        self._heads.append((
+            number, step, event.inside, event.kind, names[event.module],
+            names[op] if op else 0, event.call, names[sign] if sign else 0,
+        ))  # fmt: skip
+        made, plain = event.made, event.plain
+        # a single digest stands for itself (`combine`)
+        alone = made[0] if len(made) == 1 and not plain else None
+        self._made_of.append(alone or (made, plain))
+        return number
+
+    def flush(self) -> None:
+        """Queue what waits for the index's next commit; digests must have been fetched."""
+        add = self._index.adder("tensor")
+        for content in self._contents:
+            base = None if content.base is None else content.base.id
+            add((content.id, *content.layout.columns, content.source, base, content.digest))
+        add = self._index.adder("event")
+        for head, made_of in zip(self._heads, self._made_of):
+            digest = digest_of(*made_of) if isinstance(made_of, tuple) else made_of.digest
+            add((*head, digest))
+        self._contents, self._heads, self._made_of = [], [], []
+
+
+def digest_of(contents: Contents, plain: str) -> int | None:
+    """One digest for fetched contents and the text of plain values; None for nothing hashed."""
+    found = [content.digest for content in contents if content is not None]
+    digests = [digest for digest in found if digest is not None]
+    if plain:
+        digests.append(of_text(plain))
+    return combine(digests) if digests else None
+
+
+def _numbers(values: Sequence[int]) -> str:
+    return ",".join(map(str, values))
