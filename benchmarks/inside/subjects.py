@@ -43,7 +43,7 @@ def module_hook(model: Any, _folder: Path) -> Iterator[RunStep]:
     """The least that sees every module: a hook that does nothing."""
     from torch.nn.modules.module import register_module_forward_hook
 
-    handle = register_module_forward_hook(lambda module, inputs, output: None)
+    handle = register_module_forward_hook(lambda *_: None)
     try:
         yield lambda batch: model(**batch)
     finally:

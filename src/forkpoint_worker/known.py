@@ -93,9 +93,12 @@ class Known:
         self._storages: dict[int, set[Key]] = {}
         self._whole: dict[int, _Entry] = {}
 
-    def find(self, tensor: torch.Tensor, key: Key) -> Content | None:
-        """The content of the tensor whose `key_of` is ``key`` if it is known, else None."""
-        entry = self._entries.get(key)
+    def find(self, tensor: torch.Tensor) -> Content | None:
+        """The content of the tensor if it is known, else None; of any tensor whatever."""
+        try:
+            entry = self._entries.get(key_of(tensor))
+        except RuntimeError:  # no strides or no address: such tensors are never known
+            return None
         if entry is None or version_of(tensor) not in entry.versions:
             return None
         return entry.content

@@ -10,7 +10,7 @@ from . import ops, schema
 from ._compat import Mode, has_plain_memory
 from .capsules import Capsules, Draft
 from .guard import Guard
-from .known import Content, key_of, storage_of
+from .known import Content, storage_of
 from .rows import Event
 from .status import Status
 from .steps import Step
@@ -128,7 +128,7 @@ class OpRecorder:
             # most outputs lie in memory of their own
             found = _shared(event, call, storage) if writer.known.occupies(storage) else None
             if found is not None:
-                return writer.known.find(tensor, key_of(tensor)) or writer.view(tensor, *found)
+                return writer.known.find(tensor) or writer.view(tensor, *found)
         if op.uninitialised or slot in op.noise:
             return writer.remember(tensor, schema.SOURCE_OP, None, None)
         content = writer.fresh(tensor, schema.SOURCE_OP, mutated=bool(op.written))

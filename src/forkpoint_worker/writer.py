@@ -15,7 +15,7 @@ from ._compat import capturing, has_plain_memory
 from .digest import dtype_name
 from .hasher import Hasher, Raw
 from .index import Index
-from .known import Content, Key, Known, key_of
+from .known import Content, Known, key_of
 from .reference import Kept, Place, Reference
 from .rows import Entry, Event, Rows
 from .shards import Shards
@@ -45,13 +45,12 @@ class Writer:
 
     def content(self, tensor: torch.Tensor, source: int) -> Content | None:
         """The tensor's content, hashed unless it is known; None where it cannot be hashed."""
-        if not self.readable(tensor):
-            return None
-        key = key_of(tensor)
-        found = self.known.find(tensor, key)
+        found = self.known.find(tensor)
         if found is not None and found.raw is not None:
             return found
-        return self.fresh(tensor, source, base=found and found.base, key=key)
+        if not self.readable(tensor):
+            return None
+        return self.fresh(tensor, source, base=found and found.base)
 
     def anew(self, tensor: torch.Tensor, source: int) -> Content | None:
         """As `content`, but hashed whatever is known."""
@@ -59,16 +58,15 @@ class Writer:
 
     def identify(self, tensor: torch.Tensor) -> Content | None:
         """As `content`, but a view of something known stays a view, without a digest."""
-        if not self.readable(tensor):
-            return None
-        key = key_of(tensor)
-        found = self.known.find(tensor, key)
+        found = self.known.find(tensor)
         if found is not None:
             return found
+        if not self.readable(tensor):
+            return None
         base = self.known.whole(tensor) if tensor.numel() else None
         if base is not None:
-            return self.remember(tensor, schema.SOURCE_VIEW, None, base, key=key)
-        return self.fresh(tensor, schema.SOURCE_OUTSIDE, key=key)
+            return self.remember(tensor, schema.SOURCE_VIEW, None, base)
+        return self.fresh(tensor, schema.SOURCE_OUTSIDE)
 
     def fresh(
         self,
@@ -77,18 +75,14 @@ class Writer:
         *,
         mutated: bool = False,
         base: Content | None = None,
-        key: Key | None = None,
     ) -> Content | None:
-        """A new content, hashed now; ``base``: what it is a view of, if that is known.
-
-        ``key`` is `key_of` the tensor, where the caller has it already.
-        """
+        """A new content, hashed now; ``base``: what it is a view of, if that is known."""
         try:
             raw = self.hasher.submit(tensor)
         except RuntimeError as error:  # no memory for a contiguous copy, an op missing there
             self.uncovered.note("tensor not hashed", "%s: %s" % (tensor.dtype, error))
             return None
-        return self.remember(tensor, source, raw, base, mutated=mutated, key=key)
+        return self.remember(tensor, source, raw, base, mutated=mutated)
 
     def view(self, tensor: torch.Tensor, base: Content, owner: torch.Tensor) -> Content:
         """A view of ``owner``, whose content is ``base``.
@@ -113,10 +107,9 @@ class Writer:
         base: Content | None,
         *,
         mutated: bool = False,
-        key: Key | None = None,
     ) -> Content:
-        """A new content with or without a digest; ``key`` as for `fresh`."""
-        key = key or key_of(tensor)
+        """A new content with or without a digest."""
+        key = key_of(tensor)
         layout = self._rows.layout(tensor, key)
         content = Content(next(self.index.tensors), layout, source, raw, base)
         self.known.add(tensor, key, content, mutated=mutated)
