@@ -165,9 +165,11 @@ Capsule (format 1)
                    {"fill": FILL, "bytes"}; only the bytes that its tensors span are stored
     FILL           {"kind": "normal" | "uniform", "seed": n, "scale": power of two,
                     "shift": float text} | {"kind": "integers", "seed", "low", "high"} |
-                   {"kind": "constant", "value": VALUE}; made of integer arithmetic, so that it
-                   gives the same bits in every torch release and on every device. A storage
-                   that is filled has one dtype, that of the tensors over it.
+                   {"kind": "constant", "value": VALUE} | {"kind": "steps", "step": n} |
+                   {"kind": "definite", "seed", "size": rows of each positive definite matrix};
+                   made of integer arithmetic, so that it gives the same bits in every torch
+                   release and on every device. A storage that is filled has one dtype, that
+                   of the tensors over it.
     STATE          {"threads", "interop_threads", "default_dtype", "matmul_precision",
                     "flags": {name: bool | int | str}, "inference": bool, "grad": bool}; flags
                     are the settings of torch.backends that change numbers, as they were

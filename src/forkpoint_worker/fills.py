@@ -29,12 +29,14 @@ def fill(recipe: Mapping[str, Any], dtype: torch.dtype, count: int) -> torch.Ten
     """``count`` elements of ``dtype`` on the CPU, as the protocol says; not to be written to.
 
     ``normal`` is a sum of eight uniform numbers: mean 0, deviation 1 before ``scale`` and
-    ``shift``, and never beyond 4.9 deviations. Raises `ValueError` for an unknown kind.
+    ``shift``, and never beyond 4.9 deviations. ``steps`` are the multiples of ``step`` from 0 on.
+    ``definite`` fills symmetric matrices of ``size`` rows, one after the other, whose diagonal is
+    larger than the rest of its row. Raises `ValueError` for an unknown kind.
     """
     kind = recipe["kind"]
     if kind == "constant":
         return torch.full((count,), _constant(recipe["value"]), dtype=dtype, device="cpu")
-    if kind not in ("normal", "uniform", "integers"):
+    if kind not in ("normal", "uniform", "integers", "definite", "steps"):
         raise ValueError("there is no fill of kind %r" % kind)
     return _remembered.first(recipe, dtype, count)
 
@@ -85,7 +87,12 @@ def _continued(recipe: Mapping[str, Any], known: torch.Tensor, count: int) -> to
 
 
 def _drawn(recipe: Mapping[str, Any], dtype: torch.dtype, start: int, stop: int) -> torch.Tensor:
-    kind, seed = recipe["kind"], int(recipe["seed"])
+    kind = recipe["kind"]
+    if kind == "steps":
+        return _places(start, stop).mul_(int(recipe["step"])).to(dtype)
+    seed = int(recipe["seed"])
+    if kind == "definite":
+        return _definite(seed, int(recipe["size"]), start, stop).to(dtype)
     if kind == "integers":
         return _integers(recipe, start, stop).to(dtype)
     parts = 2 if dtype.is_complex else 1
@@ -105,10 +112,18 @@ def _constant(value: Mapping[str, Any]) -> bool | int | float:
     return found
 
 
+def _places(start: int, stop: int) -> torch.Tensor:
+    return torch.arange(start, stop, dtype=torch.int64, device="cpu")
+
+
 def _hash(seed: int, lane: int, start: int, stop: int) -> torch.Tensor:
     """A pseudo-random int64 for each place."""
+    return _hashed(seed, lane, _places(start, stop))
+
+
+def _hashed(seed: int, lane: int, z: torch.Tensor) -> torch.Tensor:
+    """The same for any places, which are written to."""
     first = mix((seed * 2 + lane + 1) & _MASK)
-    z = torch.arange(start, stop, dtype=torch.int64, device="cpu")
     z.mul_(signed(GOLDEN)).add_(signed(first))
     z.bitwise_xor_(shift(z, 30)).mul_(signed(MIX_1))
     z.bitwise_xor_(shift(z, 27)).mul_(signed(MIX_2))
@@ -125,6 +140,20 @@ def _integers(recipe: Mapping[str, Any], start: int, stop: int) -> torch.Tensor:
 def _uniform(seed: int, start: int, stop: int) -> torch.Tensor:
     """From 0 to below 1."""
     return shift(_hash(seed, 0, start, stop), 11).double() * 2.0**-53
+
+
+def _definite(seed: int, size: int, start: int, stop: int) -> torch.Tensor:
+    """From -0.5 to below 0.5 beside the diagonal, ``size`` more on it.
+
+    A place below the diagonal has the number of the one above, so that matrices are symmetric.
+    """
+    whole = size * size
+    at = _places(start, stop)
+    place = at % whole
+    row, column = torch.div(place, size, rounding_mode="floor"), place % size
+    above = torch.minimum(row, column) * size + torch.maximum(row, column)
+    numbers = shift(_hashed(seed, 0, at - place + above), 11).double() * 2.0**-53 - 0.5
+    return numbers + (row == column) * size
 
 
 def _normal(seed: int, start: int, stop: int) -> torch.Tensor:

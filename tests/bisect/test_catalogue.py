@@ -1,15 +1,73 @@
 from __future__ import annotations
 
+from collections import Counter
+
 from forkpoint.bisect import catalogue
-from forkpoint.bisect._catalogue_entry import ALL, CHANNELS_LAST, HEADS, Entry, Operand
-from forkpoint.bisect.catalogue import BYTES, calls_of
+from forkpoint.bisect._catalogue_entry import (
+    ALL,
+    CHANNELS_LAST,
+    HALF,
+    HEADS,
+    RARELY,
+    Dtype,
+    Entry,
+    Operand,
+    constant,
+    normal,
+    steps,
+)
+from forkpoint.bisect.catalogue import BYTES, ENTRIES, calls_of
 
 
 def test_calls_are_distinct_and_stay_the_same() -> None:
     calls = catalogue(inputs=2)
     assert len({call.digest for call in calls}) == len(calls)
-    assert len({call.row for call in calls}) * 2 == len(calls)
     assert calls == catalogue(inputs=2)
+
+
+def test_no_two_entries_have_a_row_in_common() -> None:
+    assert len({call.row for call in catalogue(inputs=1)}) == sum(
+        len(entry.dtypes) for entry in ENTRIES
+    )
+
+
+def test_rare_changes_get_more_inputs_in_half_precision_only() -> None:
+    plain = Entry("aten.mm.default", (normal(1, 8), normal(8, 4)))
+    rare = Entry("aten.mm.default", (normal(1, 8), normal(8, 4)), rarely=5)
+    assert Counter(call.dtype for call in calls_of(plain, 3)) == dict.fromkeys(ALL, 3)
+    assert Counter(call.dtype for call in calls_of(rare, 3)) == {
+        dtype: 15 if dtype in HALF else 3 for dtype in ALL
+    }
+    few = {call.digest for call in calls_of(plain, 3)}
+    assert few < {call.digest for call in calls_of(rare, 3)}
+
+
+def test_one_call_is_enough_where_nothing_is_random() -> None:
+    made = Entry("aten.linspace.default", (0.0, 1.0, 33), kwargs={"dtype": Dtype()})
+    counted = Entry("aten.sum.default", ([constant(2, 5), steps(3, 4)],), rarely=5)
+    weighed = Entry("aten.sum.default", ([constant(2, 5), [normal(3)]],))
+    for entry, count in ((made, 1), (counted, 1), (weighed, 7)):
+        assert set(Counter(call.dtype for call in calls_of(entry, 7)).values()) == {count}
+
+
+def test_the_rows_that_change_rarely_are_those_of_few_rows_and_of_attention() -> None:
+    counts = Counter(call.row for call in catalogue(inputs=4, only=["aten.mm.", "attention.def"]))
+    times = "\N{MULTIPLICATION SIGN}"
+    assert counts[f"aten.mm.default bfloat16 1{times}384, 384{times}384"] == 4 * RARELY
+    assert counts[f"aten.mm.default float32 1{times}384, 384{times}384"] == 4
+    assert counts[f"aten.mm.default bfloat16 128{times}384, 384{times}384"] == 4
+    heads = ", ".join([f"1{times}12{times}7{times}32"] * 3)
+    row = f"aten.scaled_dot_product_attention.default float16 causal {heads}"
+    assert counts[row] == 4 * RARELY
+
+
+def test_fills_that_are_not_random_and_positive_definite_ones() -> None:
+    operands = (constant(5, 3), steps(7, 4), Operand((2, 3, 3), fill="definite"))
+    (call,) = calls_of(Entry("aten.sum.default", (list(operands),), dtypes=("float32",)), 1)
+    first, second, third = (one["fill"] for one in call.document["storages"])
+    assert first == {"kind": "constant", "value": {"int": 5}}
+    assert second == {"kind": "steps", "step": 7}
+    assert (third["kind"], third["size"]) == ("definite", 3)
 
 
 def test_more_inputs_keep_the_calls_there_were() -> None:

@@ -1,18 +1,24 @@
-"""The entries of the catalogue that most models call: products, norms, attention and so on."""
+"""The entries of the catalogue that most models call: products, norms, single numbers."""
 
 from __future__ import annotations
 
 from forkpoint.bisect._catalogue_entry import (
     COMPLEX,
     FLOATS,
-    HEADS,
+    RARELY,
     Argument,
     Entry,
     Operand,
     indices,
+    named,
     normal,
     positive,
 )
+
+
+def _rarely(m: int, k: int, n: int) -> int:
+    """More inputs where there are few rows, but not of weights that take long to make."""
+    return RARELY if m <= 4 and k * n <= 600_000 else 1
 
 
 def _products() -> list[Entry]:
@@ -22,10 +28,17 @@ def _products() -> list[Entry]:
     sizes += [(128, 384, 1536), (128, 1536, 384), (7, 97, 31), (61, 384, 96), (1, 4096, 512)]
     sizes += [(16, 1024, 1000), (1, 896, 896), (8, 768, 2)]
     found = [
-        Entry("aten.addmm.default", (normal(n), normal(m, k), Operand((k, n), transposed=True)))
+        Entry(
+            "aten.addmm.default",
+            (normal(n), normal(m, k), Operand((k, n), transposed=True)),
+            rarely=_rarely(m, k, n),
+        )
         for m, k, n in sizes
     ]
-    found += [Entry("aten.mm.default", (normal(m, k), normal(k, n))) for m, k, n in sizes]
+    found += [
+        Entry("aten.mm.default", (normal(m, k), normal(k, n)), rarely=_rarely(m, k, n))
+        for m, k, n in sizes
+    ]
     for b, m, k, n in (
         (12, 1, 32, 1), (12, 5, 32, 5), (12, 63, 32, 63), (12, 64, 32, 64), (8, 70, 64, 70),
         (24, 128, 128, 64), (3, 17, 19, 23),
@@ -37,10 +50,13 @@ def _products() -> list[Entry]:
         turned = Operand((b, k, n), transposed=True)
         found.append(Entry("aten.bmm.default", (normal(b, m, k), turned), detail="turned"))
     for m, k in ((384, 384), (1000, 97), (31, 4096)):
-        found.append(Entry("aten.mv.default", (normal(m, k), normal(k))))
+        found.append(Entry("aten.mv.default", (normal(m, k), normal(k)), rarely=RARELY))
         turned = Operand((m, k), transposed=True)
-        found.append(Entry("aten.mv.default", (turned, normal(k)), detail="turned"))
-    found += [Entry("aten.dot.default", (normal(n), normal(n))) for n in (7, 384, 4096, 65537)]
+        found.append(Entry("aten.mv.default", (turned, normal(k)), detail="turned", rarely=RARELY))
+    found += [
+        Entry("aten.dot.default", (normal(n), normal(n)), rarely=RARELY)
+        for n in (7, 384, 4096, 65537)
+    ]
     return found + _more_products()
 
 
@@ -78,7 +94,7 @@ def _normalizations() -> list[Entry]:
     found.append(Entry("aten.native_layer_norm.default", plain, detail="plain"))
     found.append(Entry("aten._softmax.default", (normal(8, 12, 61, 61), -1, False)))
     for op in ("_log_softmax", "_softmax"):
-        found.append(Entry(_full(op), (normal(32, 33, 7), 1, False), detail="middle"))
+        found.append(Entry(named(op), (normal(32, 33, 7), 1, False), detail="middle"))
     found.append(Entry("aten.prod.dim_int", (positive(64, 97), 1)))
     found.append(Entry("aten.sum.default", (normal(65537),)))
     found.append(Entry("aten.mean.default", (normal(65537),)))
@@ -87,8 +103,9 @@ def _normalizations() -> list[Entry]:
 
 def _of_rows(m: int, n: int) -> list[Entry]:
     x = normal(m, n)
+    affine = (normal(n), normal(n))
     found = [
-        Entry("aten.native_layer_norm.default", (x, [n], normal(n), normal(n), 1e-12)),
+        Entry("aten.native_layer_norm.default", (x, [n], *affine, 1e-12), rarely=RARELY),
         Entry("aten.rms_norm.default", (x, [n], normal(n), 1e-6)),
         Entry("aten._softmax.default", (x, -1, False)),
         Entry("aten._log_softmax.default", (x, -1, False)),
@@ -96,8 +113,8 @@ def _of_rows(m: int, n: int) -> list[Entry]:
         Entry("aten.logsumexp.default", (x, [1], False)),
     ]
     for op in ("mean.dim", "sum.dim_IntList"):
-        found.append(Entry(_full(op), (x, [1], False), detail="last"))
-        found.append(Entry(_full(op), (x, [0], False), detail="first"))
+        found.append(Entry(named(op), (x, [1], False), detail="last"))
+        found.append(Entry(named(op), (x, [0], False), detail="first"))
     kwargs: dict[str, Argument] = {"correction": 1, "keepdim": False}
     found.append(Entry("aten.var.correction", (x, [1]), kwargs=kwargs))
     found.append(Entry("aten.cumsum.default", (x, 1)))
@@ -127,6 +144,7 @@ def _more_rows() -> list[Entry]:
             Entry(
                 "aten.native_layer_norm.default",
                 (normal(m, n), [n], normal(n), normal(n), 1e-5),
+                rarely=RARELY,
             )
         )
         found.append(Entry("aten.rms_norm.default", (normal(m, n), [n], normal(n), 1e-6)))
@@ -219,18 +237,18 @@ def _rarer() -> list[Entry]:
     """Functions that fewer models call, large values, and every second element of a row."""
     found: list[Entry] = []
     for size in ((7,), (65539,)):
-        found += [Entry(_full(op), (normal(*size),)) for op in _RARER]
-        found += [Entry(_full(op), (positive(*size),)) for op in _RARER_POSITIVE]
+        found += [Entry(named(op), (normal(*size),)) for op in _RARER]
+        found += [Entry(named(op), (positive(*size),)) for op in _RARER_POSITIVE]
         bounded = Operand(size, fill="uniform", scale=1.98, shift=-0.99)
-        found += [Entry(_full(op), (bounded,)) for op in _BOUNDED]
-        found += [Entry(_full(op), (normal(*size), normal(*size))) for op in _BINARY]
-        found += [Entry(_full(op), (normal(*size), positive(*size))) for op in _BINARY_POSITIVE]
+        found += [Entry(named(op), (bounded,)) for op in _BOUNDED]
+        found += [Entry(named(op), (normal(*size), normal(*size))) for op in _BINARY]
+        found += [Entry(named(op), (normal(*size), positive(*size))) for op in _BINARY_POSITIVE]
         found.append(Entry("aten.prelu.default", (normal(*size), positive(1))))
         found += _powers(size)
     for op in _WIDE:
-        found.append(Entry(_full(op), (Operand((65539,), scale=30.0),), detail="wide"))
+        found.append(Entry(named(op), (Operand((65539,), scale=30.0),), detail="wide"))
     for op in (*_WIDE, "elu", "softplus", "hardswish"):
-        found.append(Entry(_full(op), (Operand((61, 97), every=2),), detail="every second"))
+        found.append(Entry(named(op), (Operand((61, 97), every=2),), detail="every second"))
     strided = (Operand((61, 97), every=2),)
     kwargs: dict[str, Argument] = {"approximate": "tanh"}
     found.append(Entry("aten.gelu.default", strided, kwargs=kwargs, detail="tanh, every second"))
@@ -238,11 +256,6 @@ def _rarer() -> list[Entry]:
     found.append(Entry("aten.elu.default", selu, detail="as selu"))
     found.append(Entry("aten.glu.default", (normal(61, 192), -1)))
     return found
-
-
-def _full(op: str) -> str:
-    """``tanh`` is ``aten.tanh.default``; an overload that is named stays."""
-    return f"aten.{op}" if "." in op else f"aten.{op}.default"
 
 
 def _powers(size: tuple[int, ...]) -> list[Entry]:
@@ -253,61 +266,6 @@ def _powers(size: tuple[int, ...]) -> list[Entry]:
     ]
     found.append(Entry("aten.pow.Scalar", (10000.0, normal(*size))))
     found.append(Entry("aten.pow.Tensor_Tensor", (positive(*size), normal(*size))))
-    return found
-
-
-def _attention() -> list[Entry]:
-    found: list[Entry] = []
-    sizes = [(b, h, s, d) for b, h, d in ((1, 12, 32), (4, 8, 64)) for s in (1, 7, 63, 64, 70, 128)]
-    for b, h, s, d in sizes:
-        qkv = (normal(b, h, s, d), normal(b, h, s, d), normal(b, h, s, d))
-        for causal in (False, True):
-            detail = "causal" if causal else "full"
-            found.append(
-                Entry(
-                    "aten.scaled_dot_product_attention.default",
-                    (*qkv, None, 0.0, causal),
-                    detail=detail,
-                )
-            )
-            found.append(
-                Entry(
-                    "aten._scaled_dot_product_flash_attention_for_cpu.default",
-                    (*qkv, 0.0, causal),
-                    detail=detail,
-                )
-            )
-        masked = (*qkv, normal(b, 1, s, s))
-        found.append(Entry("aten.scaled_dot_product_attention.default", masked, detail="mask"))
-    return found + _more_attention()
-
-
-def _more_attention() -> list[Entry]:
-    """Heads as a projection leaves them in memory, sizes of heads, and fewer queries than keys."""
-    found: list[Entry] = []
-    for b, h, q, k, d in (
-        (2, 12, 77, 77, 32), (1, 8, 1, 100, 64), (2, 4, 33, 65, 80), (1, 4, 128, 128, 96),
-        (1, 2, 200, 200, 128), (1, 2, 9, 9, 40), (1, 4, 512, 512, 64),
-    ):  # fmt: skip
-        query, key, value = (Operand((b, h, n, d), order=HEADS) for n in (q, k, k))
-        op = "aten.scaled_dot_product_attention.default"
-        found.append(Entry(op, (query, key, value), detail="heads"))
-        masked = (query, key, value, normal(b, 1, q, k))
-        found.append(Entry(op, masked, detail="heads, mask"))
-        found.append(
-            Entry(
-                "aten._scaled_dot_product_flash_attention_for_cpu.default",
-                (query, key, value),
-                detail="heads",
-            )
-        )
-    flat = (normal(8, 33, 64), normal(8, 40, 64), normal(8, 40, 64))
-    found.append(Entry(op, flat, detail="flat"))
-    narrow = (normal(2, 4, 33, 64), normal(2, 4, 40, 64), normal(2, 4, 40, 32))
-    found.append(Entry(op, narrow, detail="narrow values"))
-    grouped = (normal(1, 8, 33, 64), normal(1, 2, 33, 64), normal(1, 2, 33, 64))
-    kwargs: dict[str, Argument] = {"enable_gqa": True}
-    found.append(Entry(op, grouped, kwargs=kwargs, detail="grouped"))
     return found
 
 
@@ -326,7 +284,7 @@ def _lookups() -> list[Entry]:
     added = (normal(50, 96), [indices(50, 300)], normal(300, 96), True)
     found.append(Entry("aten.index_put.default", added))
     for op in ("smooth_l1_loss", "huber_loss", "binary_cross_entropy_with_logits", "kl_div"):
-        found.append(Entry(_full(op), (normal(61, 97), positive(61, 97))))
+        found.append(Entry(named(op), (normal(61, 97), positive(61, 97))))
     for n in (7, 97, 4096):
         found.append(Entry("aten.sort.default", (normal(16, n),)))
         found.append(Entry("aten.topk.default", (normal(16, n), 5)))
@@ -345,7 +303,7 @@ def _lookups() -> list[Entry]:
     found.append(Entry("aten.renorm.default", (normal(50, 30), 2, 0, 1.0)))
     weight = (normal(16, 8, 3), positive(16, 1, 1), 0)
     for op in ("_weight_norm", "_weight_norm_interface"):
-        found.append(Entry(_full(op), weight))
+        found.append(Entry(named(op), weight))
     matrix = Operand((33, 33), scale=0.1)
     found.append(Entry("aten.linalg_matrix_exp.default", (matrix,), dtypes=FLOATS))
     return found + _transforms() + _decompositions()
@@ -370,7 +328,7 @@ def _decompositions() -> list[Entry]:
     for n in (8, 33):
         x = normal(n, n)
         for op in ("linalg_inv_ex", "linalg_qr", "_linalg_svd", "linalg_eigvals"):
-            found.append(Entry(_full(op), (x,), dtypes=FLOATS))
+            found.append(Entry(named(op), (x,), dtypes=FLOATS))
         found.append(Entry("aten._linalg_solve_ex.default", (x, normal(n, 3)), dtypes=FLOATS))
     return found
 
@@ -379,7 +337,6 @@ OPS: tuple[Entry, ...] = (
     *_products(),
     *_normalizations(),
     *_elementwise(),
-    *_attention(),
     *_lookups(),
 )
 """In the order of reports."""

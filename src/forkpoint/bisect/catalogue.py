@@ -14,15 +14,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from forkpoint.bisect import _catalogue_entry as ops
+from forkpoint.bisect._catalogue_attention import ATTENTION
+from forkpoint.bisect._catalogue_gradients import GRADIENTS
 from forkpoint.bisect._catalogue_layers import LAYERS
+from forkpoint.bisect._catalogue_matrices import MATRICES
+from forkpoint.bisect._catalogue_numbers import NUMBERS
 from forkpoint.bisect._catalogue_ops import OPS
+from forkpoint.bisect._catalogue_planes import PLANES
+from forkpoint.bisect._catalogue_products import PRODUCTS
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 BYTES = {
-    "float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "int64": 8, "bool": 1,
+    "float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "int64": 8, "int32": 4,
+    "int8": 1, "uint8": 1, "bool": 1,
     "complex64": 8, "complex128": 16,
 }  # fmt: skip
 COMPLEX_OF = {"float32": "complex64", "float64": "complex128"}
+ENTRIES = (
+    *OPS, *ATTENTION, *LAYERS, *PRODUCTS, *GRADIENTS, *PLANES, *NUMBERS, *MATRICES,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,20 +59,22 @@ class CatalogueCall:
 def catalogue(*, inputs: int = 4, only: Sequence[str] = ()) -> tuple[CatalogueCall, ...]:
     """All calls: ``inputs`` random inputs for each op, dtype and size.
 
+    A multiple of it where an entry says that its changes are rare, and one input where nothing
+    is random.
     ``only`` keeps the ops whose name contains one of these words.
     """
     return tuple(
         call
-        for entry in (*OPS, *LAYERS)
+        for entry in ENTRIES
         if not only or any(word in entry.op for word in only)
         for call in calls_of(entry, inputs)
     )
 
 
 def calls_of(entry: ops.Entry, inputs: int) -> Iterator[CatalogueCall]:
-    """The calls of one entry: ``inputs`` random inputs for each of its dtypes."""
+    """The calls of one entry: for each of its dtypes as many inputs as it takes."""
     for dtype in entry.dtypes:
-        for seed in range(inputs):
+        for seed in range(entry.inputs(dtype, inputs)):
             writer = _Writer(dtype, _seed(entry, dtype, seed))
             args = [writer.value(argument) for argument in entry.args]
             kwargs = {name: writer.value(value) for name, value in entry.kwargs.items()}
@@ -154,7 +166,13 @@ class _Writer:
 
     def _fill(self, operand: ops.Operand, index: int) -> dict[str, Any]:
         seed = self._seed * 16 + index
+        if operand.fill == "constant":
+            return {"kind": "constant", "value": {"int": operand.high}}
+        if operand.fill == "steps":
+            return {"kind": "steps", "step": operand.high}
         if operand.fill == "integers":
             return {"kind": "integers", "seed": seed, "low": 0, "high": operand.high}
+        if operand.fill == "definite":
+            return {"kind": "definite", "seed": seed, "size": operand.shape[-1]}
         shift = float(operand.shift).hex()
         return {"kind": operand.fill, "seed": seed, "scale": operand.scale, "shift": shift}

@@ -30,7 +30,8 @@ from forkpoint.cli._show import Output
     type=click.IntRange(1, 1000),
     default=4,
     show_default=True,
-    help="Random inputs for each call of the catalogue.",
+    help="Random inputs for each row of the catalogue; up to four times as many where a change "
+    "in half precision is rare.",
 )
 @click.option(
     "--op", "ops", multiple=True, metavar="WORD", help="Only ops of the catalogue with this word."

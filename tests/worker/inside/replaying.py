@@ -266,8 +266,33 @@ def test_fills_have_the_same_bits_everywhere(tmp):
     assert integers.max() == 8
 
 
+def test_steps_are_multiples_from_0_on(tmp):
+    found = fills.fill({"kind": "steps", "step": 33}, torch.int64, 5)
+    assert found.tolist() == [0, 33, 66, 99, 132]
+    assert fills.fill({"kind": "steps", "step": 2}, torch.bfloat16, 3).tolist() == [0.0, 2.0, 4.0]
+
+
+DEFINITE = [1.9729143751891451, -0.494088625617659, -0.494088625617659, 1.6101048017677675]
+"""The first matrix of two rows of seed 3."""
+
+
+def test_definite_matrices_are_symmetric_and_have_a_root(tmp):
+    for size in (1, 2, 5, 64):
+        recipe = {"kind": "definite", "seed": 3, "size": size}
+        found = fills.fill(recipe, torch.float64, 3 * size * size).reshape(3, size, size)
+        assert torch.equal(found, found.transpose(1, 2))
+        roots, failed = torch.linalg.cholesky_ex(found)
+        assert not failed.any()
+        assert (roots.diagonal(dim1=1, dim2=2) > 0).all()
+        if size > 1:
+            assert not torch.equal(found[0], found[1])
+    numbers = fills.fill({"kind": "definite", "seed": 3, "size": 2}, torch.float64, 4)
+    assert numbers.tolist() == DEFINITE, numbers.tolist()
+
+
 def test_a_longer_fill_goes_on_where_the_shorter_one_ended(tmp):
     kinds = [{"kind": "integers", "low": -3, "high": 9}, {"kind": "normal"}, {"kind": "uniform"}]
+    kinds += [{"kind": "steps", "step": 3}, {"kind": "definite", "size": 7}]
     for kind in kinds:
         for dtype in (torch.float16, torch.complex64):
             recipe = dict(kind, seed=77)
