@@ -6,8 +6,11 @@
 #   PYTHON=/path/to/venv ./gpu.sh sdpa=math
 here=$(dirname "$0")
 one="python=${PYTHON:?the folder of an environment, see README.md} EXTENSIONS=extensions/gpu"
-other=${1-DISABLE_ADDMM_CUDA_LT=1}
-[ $# -eq 0 ] || shift
+other=DISABLE_ADDMM_CUDA_LT=1
+case ${1--} in
+    -*) ;;
+    *) other=$1; shift ;;
+esac
 . "$here/watched.sh"
 exec forkpoint compare --env plain="$one" --env other="$one $other" \
     --out forkpoint-results/gpu "$@" "$here/index_and_search.py"
