@@ -15,7 +15,7 @@ from .settings import get_attribute
 _VARIABLES = (
     "OMP_", "MKL_", "KMP_", "GOMP_", "OPENBLAS_", "CUDA_", "CUBLAS_", "CUBLASLT_", "CUDNN_",
     "NVIDIA_", "NCCL_", "TORCH_", "PYTORCH_", "ATEN_", "DNNL_", "ONEDNN_", "XLA_", "TF32_",
-    "TOKENIZERS_PARALLELISM", "HF_", "TRANSFORMERS_",
+    "DISABLE_ADDMM_CUDA_LT", "TOKENIZERS_PARALLELISM", "HF_", "TRANSFORMERS_",
 )  # fmt: skip
 _SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD")
 _FLAGS = (

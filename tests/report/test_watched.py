@@ -66,12 +66,14 @@ def test_rows_name_the_values_that_differ() -> None:
     plain = replace(EQUAL, results_equal=False, values=())
     alone = replace(EQUAL, side="candidate", results_equal=None, values=())
     name = "pooling:mean_pool (call 0)"
+    given = replace(EQUAL, arguments_equal=False)
     argument = replace(VALUE, role="argument", name="x")
     absorbed = replace(EQUAL, arguments_equal=False, values=(argument, EQUAL.values[0]))
     assert watched_rows([absorbed]) == [
         (name, "argument x", "2\N{MULTIPLICATION SIGN}3", "not measured"),
         (name, "result", "", "equal"),
     ]
+    assert watched_rows([given]) == [(name, "", "", "result equal, other plain arguments")]
     assert watched_rows([EQUAL, UNLIKE, plain, alone]) == [
         (name, "", "", "equal"),
         ("pooling:mean_pool (call 1)", "result", "2\N{MULTIPLICATION SIGN}3", "not measured"),

@@ -9,6 +9,8 @@ from forkpoint.compare import worst
 from forkpoint.model import Comparison, HeatCell, HeatMap, Neutral, Step, Verdict
 
 _ABSENT = HeatCell(state="absent")
+_COUNTED = ("In all, ", "The operators or modules that ran are not the same in ")
+"""How reasons begin that count steps: where both passes counted, the second's number holds."""
 
 
 def refine(first: Comparison, detail: Comparison) -> Comparison:
@@ -30,8 +32,14 @@ def refine(first: Comparison, detail: Comparison) -> Comparison:
             uncovered=tuple(dict.fromkeys((*first.coverage.uncovered, *detail.coverage.uncovered))),
         ),
         sequences=tuple(dict.fromkeys((*detail.sequences, *first.sequences))),
-        reasons=tuple(dict.fromkeys((*first.reasons, *detail.reasons))),
+        reasons=_reasons(first.reasons, detail.reasons),
     )
+
+
+def _reasons(first: tuple[str, ...], detail: tuple[str, ...]) -> tuple[str, ...]:
+    again = tuple(how for how in _COUNTED if any(reason.startswith(how) for reason in detail))
+    kept = [reason for reason in first if not reason.startswith(again)]
+    return tuple(dict.fromkeys((*kept, *detail)))
 
 
 def unrepeatable(first: Comparison, steps: Mapping[str, Iterable[int]]) -> Comparison:

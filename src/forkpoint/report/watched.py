@@ -61,5 +61,6 @@ def _in_words(call: WatchedCall) -> str:
         return f"only in the {call.side}"
     if call.results_equal is None:
         return "nothing to compare"
-    equal = call.results_equal and call.arguments_equal
-    return "equal" if equal else "plain values differ"
+    if not call.results_equal:
+        return "plain values differ"
+    return "equal" if call.arguments_equal else "result equal, other plain arguments"

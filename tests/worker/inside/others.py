@@ -8,10 +8,11 @@ import os
 import shutil
 import subprocess
 import sys
-import unittest
+import unittest.mock
 
 import torch
 
+from forkpoint_worker import fingerprint
 from forkpoint_worker.session import Session
 from support import Recorded, digest, recording, small_net
 
@@ -69,6 +70,14 @@ def test_recording_leaves_the_modes_alone(tmp):
             found.append((modes(), x.requires_grad, x.is_leaf))
         assert len(set(found)) == 1
         assert out.requires_grad == (context is torch.enable_grad)
+
+
+def test_the_fingerprint_has_variables_that_change_results(tmp):
+    names = ("OMP_WAIT_POLICY", "CUBLAS_WORKSPACE_CONFIG", "DISABLE_ADDMM_CUDA_LT")
+    with unittest.mock.patch.dict(os.environ, dict.fromkeys(names + ("CUDA_TOKEN", "X_Y"), "1")):
+        found = fingerprint.collect()
+    assert [found.get("variable." + name) for name in names] == ["1", "1", "1"]
+    assert not {"variable.CUDA_TOKEN", "variable.X_Y"} & found.keys()
 
 
 def test_deterministic_algorithms_are_no_obstacle(tmp):
