@@ -17,6 +17,7 @@ Starting
     recording    folder to create (kind record)
     name         name of the environment
     level        "bare" | "module" | "op": how finely steps are recorded
+    variables    names of environment variables that belong to the fingerprint, whatever they are
     steps        [[start, stop], ...] half-open ranges recorded at ``level``, or null for all;
                  other steps are recorded bare (their inputs and outermost outputs only)
     plan         null, or what to keep (see below)

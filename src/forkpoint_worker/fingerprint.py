@@ -46,8 +46,12 @@ _CALLS = {
 }
 
 
-def collect() -> dict[str, str]:
-    """The fingerprint of this process, as it is now."""
+def collect(variables: Iterable[str] = ()) -> dict[str, str]:
+    """The fingerprint of this process, as it is now.
+
+    ``variables`` are names of environment variables to have in it besides those that are known
+    to matter: whoever sets one for an environment wants to know what it does.
+    """
     found = {
         "python.version": platform.python_version(),
         "python.implementation": platform.python_implementation(),
@@ -65,7 +69,7 @@ def collect() -> dict[str, str]:
     for key, path in _CALLS.items():
         _put(found, key, path, call=True)
     found.update(_cuda())
-    found.update(_variables())
+    found.update(_variables(variables))
     found.update(_packages())
     return found
 
@@ -117,11 +121,13 @@ def _cuda() -> dict[str, str]:
     return found
 
 
-def _variables() -> dict[str, str]:
+def _variables(named: Iterable[str]) -> dict[str, str]:
+    wanted = frozenset(named)
     return {
         "variable." + name: value
         for name, value in os.environ.items()
-        if name.startswith(_VARIABLES) and not any(word in name.upper() for word in _SECRET)
+        if (name in wanted or name.startswith(_VARIABLES))
+        and not any(word in name.upper() for word in _SECRET)
     }
 
 

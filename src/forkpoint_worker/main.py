@@ -120,7 +120,7 @@ class _Run:
             from . import fingerprint  # noqa: PLC0415
 
             self._result.update(status="completed", exit_code=0)
-            self._result["fingerprint"] = fingerprint.collect()
+            self._result["fingerprint"] = fingerprint.collect(self._job.get("variables") or ())
             return 0
         if self._job["kind"] == "replay":
             return self._replay()
@@ -139,7 +139,7 @@ class _Run:
         from .replay import Replay  # noqa: PLC0415
 
         watcher = status.LastEvent(os.path.join(self._control, "last_event"))
-        self._result["fingerprint"] = fingerprint.collect()
+        self._result["fingerprint"] = fingerprint.collect(self._job.get("variables") or ())
         Replay(self._job, self._control, watcher).go()
         self._result.update(status="completed", exit_code=0)
         return 0

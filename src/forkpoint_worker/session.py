@@ -46,7 +46,8 @@ class Session:
             "started": self._started,
             "tolerance": (job.get("tolerance") or {}) if job.get("reference") else None,
         }
-        self.fingerprint = fingerprint.collect()
+        self._variables = tuple(job.get("variables") or ())
+        self.fingerprint = fingerprint.collect(self._variables)
         self._write(complete=False, status="running", error=None)
         reference = job.get("reference")
         tolerance = job.get("tolerance") or {}
@@ -79,7 +80,7 @@ class Session:
         self._watch.stop()
         self._functions.uninstall()
         self.recorder.uninstall()
-        self.fingerprint = dict(fingerprint.collect(), **self.recorder.attention)
+        self.fingerprint = dict(fingerprint.collect(self._variables), **self.recorder.attention)
         whole = status in ("completed", "stopped") and self.recorder.error is None
         self._write(complete=whole, status=status, error=error)
 

@@ -26,13 +26,14 @@ def test_the_job_is_written_as_the_protocol_says(tmp_path: Path) -> None:
         steps=((0, 10),),
     )
     control = Control(tmp_path / "control")
-    control.prepare(job.document("old", {"threads": "1"}))
+    control.prepare(job.document("old", {"threads": "1"}, {"MODE": "b", "LC_ALL": "C"}))
     written = json.loads((tmp_path / "control" / "job.json").read_text())
     assert written["protocol"] == 1
     assert written["script"] == str(script)
     assert written["argv"] == ["--batch-size", "32"]
     assert written["recording"] == str(Path.cwd() / "rec")
     assert written["settings"] == {"threads": "1"}
+    assert written["variables"] == ["LC_ALL", "MODE"]  # what they are set to, the process knows
     assert written["steps"] == [[0, 10]]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -85,8 +85,14 @@ class Job:
     variants: Mapping[str, Any] | None = None
     live: bool = False
 
-    def document(self, name: str, settings: Mapping[str, str]) -> dict[str, Any]:
-        """The content of ``job.json`` for the environment called ``name``."""
+    def document(
+        self, name: str, settings: Mapping[str, str], variables: Iterable[str] = ()
+    ) -> dict[str, Any]:
+        """The content of ``job.json`` for the environment called ``name``.
+
+        ``variables`` are names of environment variables that it sets: they belong to its
+        fingerprint, whatever they are called.
+        """
         workload = self.workload
         return {
             "protocol": PROTOCOL,
@@ -97,6 +103,7 @@ class Job:
             "argv": list(workload.argv) if workload else [],
             "sys_path": caller_path(os.environ.get("PYTHONPATH", "")),
             "settings": dict(settings),
+            "variables": sorted(variables),
             "recording": _absolute(self.recording),
             "name": name,
             "level": self.level,

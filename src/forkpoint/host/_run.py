@@ -62,7 +62,9 @@ def _run_staged(
 ) -> JobResult:
     """Let the worker write beside the place asked for, and move what it wrote there."""
     staged = stage(job.recording) if job.recording else None
-    document = replace(job, recording=staged).document(environment.name, environment.settings)
+    document = replace(job, recording=staged).document(
+        environment.name, environment.settings, environment.variables
+    )
     try:
         _prepare(folder, document)
         completed = _start(environment, job, folder, timeout, watcher or Watcher())

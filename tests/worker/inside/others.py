@@ -76,8 +76,10 @@ def test_the_fingerprint_has_variables_that_change_results(tmp):
     names = ("OMP_WAIT_POLICY", "CUBLAS_WORKSPACE_CONFIG", "DISABLE_ADDMM_CUDA_LT")
     with unittest.mock.patch.dict(os.environ, dict.fromkeys(names + ("CUDA_TOKEN", "X_Y"), "1")):
         found = fingerprint.collect()
+        asked = fingerprint.collect(("X_Y", "CUDA_TOKEN", "NOT_SET"))
     assert [found.get("variable." + name) for name in names] == ["1", "1", "1"]
     assert not {"variable.CUDA_TOKEN", "variable.X_Y"} & found.keys()
+    assert asked == dict(found, **{"variable.X_Y": "1"})
 
 
 def test_deterministic_algorithms_are_no_obstacle(tmp):
