@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from forkpoint.bisect.bench import Bench
+from forkpoint.bisect.builds import other_builds
 from forkpoint.bisect.matrix import Column, matrix
 from forkpoint.bisect.model import History
 from forkpoint.bisect.results import Results, machine
@@ -32,6 +33,7 @@ def run_history(survey: Survey, *, bench: Bench, results: Results, say: Say) -> 
         matrix(survey.subject, survey.axes, columns),
         package=bench.package,
         machine=machine(),
+        notes=tuple(other_builds(bench.package, [column.tried for column in columns])),
         seconds=round(time.monotonic() - began, 1),
         peak_disk=bench.room.peak,
     )

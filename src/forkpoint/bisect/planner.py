@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from forkpoint.bisect.builds import other_builds
 from forkpoint.bisect.looker import BUILD, Looker
 from forkpoint.bisect.matrix import Column, matrix
 from forkpoint.bisect.model import Bisection, Change, Step
@@ -50,7 +51,7 @@ def find_change(
         vanished=change.vanished,
         machine=machine(),
         assumption=ASSUMPTION,
-        notes=search.notes(),
+        notes=search.notes(found.last_good, found.first_bad),
         seconds=round(time.monotonic() - began, 1),
     )
 
@@ -86,9 +87,10 @@ class _Search:
         pair = [before, self._looker.sized((old, before), (new, after))]
         return matrix(self._subject, self._looker.survey.axes, pair).changes[0]
 
-    def notes(self) -> tuple[str, ...]:
+    def notes(self, last_good: Release, first_bad: Release) -> tuple[str, ...]:
         """What the answer rests on, besides what was run."""
-        found = []
+        pair = [self._columns[one].tried for one in (last_good, first_bad)]
+        found = list(other_builds(self._package, pair))
         bad = self._between[-1]
         if bad not in self._columns:
             found.append(
