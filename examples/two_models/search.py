@@ -1,8 +1,8 @@
-"""Retrieve with one model, rank with another: two root modules in one script.
+"""Retrieve with two chained models, rank with another: three root modules in one script.
 
-MiniLM embeds passages and questions; a cross-encoder with MiniLM's body and a seeded head
-reads each question with its five nearest passages. The head is untrained: the ranking means
-nothing, but it is computed as a real one is.
+MiniLM reads passages and questions, a pooling model makes one vector of what it returns; a
+cross-encoder with MiniLM's body and a seeded head reads each question with its five nearest
+passages. The head is untrained: the ranking means nothing, but it is computed as a real one is.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import pydoc_data.topics
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -32,11 +33,14 @@ def main() -> None:
     torch.manual_seed(0)
     ranker = BertForSequenceClassification.from_pretrained(folder, num_labels=1).eval()
 
+    pooling = Pooling().eval()
+
     passages = paragraphs()[: args.passages]
-    index = torch.cat([embed(retriever, tokenizer, batch) for batch in split(passages, 32)])
+    embedded = partial(embed, retriever, pooling, tokenizer)
+    index = torch.cat([embedded(batch) for batch in split(passages, 32)])
     rankings = {}
     for question in QUESTIONS:
-        scores = (index @ embed(retriever, tokenizer, [question]).T).squeeze(1)
+        scores = (index @ embedded([question]).T).squeeze(1)
         nearest = scores.topk(NEAREST).indices.tolist()
         order = rank(ranker, tokenizer, question, [passages[i] for i in nearest])
         rankings[question] = [nearest[i] for i in order]
@@ -62,13 +66,21 @@ def split(items: list[str], size: int) -> list[list[str]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-@torch.no_grad()
-def embed(model: BertModel, tokenizer: BertTokenizerFast, texts: list[str]) -> torch.Tensor:
+class Pooling(torch.nn.Module):
     """Mean of the token vectors of each text, scaled to length 1: (texts, width)."""
+
+    def forward(self, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        mask = mask.unsqueeze(-1)
+        return torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=1)
+
+
+@torch.no_grad()
+def embed(
+    model: BertModel, pooling: Pooling, tokenizer: BertTokenizerFast, texts: list[str]
+) -> torch.Tensor:
+    """One vector for each text: what the first model returns goes into the second one."""
     batch = tokenizer(texts, padding=True, truncation=True, max_length=128, return_tensors="pt")
-    mask = batch["attention_mask"].unsqueeze(-1)
-    hidden = model(**batch).last_hidden_state
-    return torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=1)
+    return pooling(model(**batch).last_hidden_state, batch["attention_mask"])
 
 
 @torch.no_grad()

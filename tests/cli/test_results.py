@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from forkpoint.report import json_schema
-from tests.cli.recordings import write_recording
+from tests.cli.recordings import write_chain, write_recording
 from tests.support.cli import forkpoint_cli, started_cli
 
 
@@ -35,6 +35,23 @@ def test_the_exit_status_tells_the_verdict(
     jsonschema.validate(found, json_schema())
     assert (found["verdict"], ended.status) == (verdict, status)
     assert ended.err == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict", "status"), [(0.5000001, "within_tolerance", 0), (0.75, "divergent", 1)]
+)
+def test_chained_models_end_as_their_outputs_do(
+    tmp_path: Path, value: float, verdict: str, status: int
+) -> None:
+    """They once ended with status 2 even where every output was within the tolerance."""
+    write_chain(tmp_path / "a")
+    write_chain(tmp_path / "b", value)
+    ended = forkpoint_cli("diff", "a", "b", "--format", "json", cwd=tmp_path)
+    found = json.loads(ended.out)
+    jsonschema.validate(found, json_schema())
+    assert (found["verdict"], ended.status) == (verdict, status)
+    assert [step["chained"] for step in found["steps"]] == [False, True]
+    assert found["steps"][1]["fork"] is None
 
 
 def test_an_incomplete_run_is_inconclusive(tmp_path: Path) -> None:

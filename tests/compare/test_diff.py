@@ -216,37 +216,6 @@ def test_other_inputs_are_said_first(tmp_path: Path) -> None:
     assert found.steps[0].fork is None
 
 
-def chain(folder: Path, *, nudge: float = 0.0, crossed: bool = False) -> Path:
-    """Two models: the second one takes what the first one returned (or, crossed, twice that)."""
-    first = X * 2 + np.float32(nudge)
-    with RecordingBuilder(folder) as rec:
-        with rec.step("Encoder", inputs={"x": X}) as step:
-            step.root({"hidden": first})
-        given = first * 2 if crossed else first
-        with rec.step("Head", inputs={"input": given, "bias": W[0]}) as step:
-            step.root({"": given + 1})
-    return folder
-
-
-def test_inputs_that_an_earlier_step_returned_are_traced_to_it(tmp_path: Path) -> None:
-    found = compare(chain(tmp_path / "a"), chain(tmp_path / "b", nudge=0.5))
-    assert [step.verdict for step in found.steps] == [Verdict.DIVERGENT, Verdict.NOT_COMPARABLE]
-    assert [one.from_step for one in found.steps[1].inputs] == [0, None]
-    assert found.steps[1].reason == (
-        "Step 1 had other inputs: input (float32[2, 3]), which is what step 0 returned."
-    )
-
-
-def test_inputs_that_were_made_on_the_way_are_not_traced(tmp_path: Path) -> None:
-    for one, two in ((False, True), (True, True)):
-        found = compare(
-            chain(tmp_path / f"a{one}", crossed=one),
-            chain(tmp_path / f"b{one}", nudge=0.5, crossed=two),
-        )
-        assert [given.from_step for given in found.steps[1].inputs] == [None, None]
-        assert found.steps[1].reason == "Step 1 had other inputs: input (float32[2, 3])."
-
-
 def test_other_weights_are_said_first(tmp_path: Path) -> None:
     other = W.copy()
     other[2] += 1

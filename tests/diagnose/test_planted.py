@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,7 @@ NORM, TANH, SOFTMAX = (f"aten.{name}.default" for name in ("native_layer_norm", 
 
 
 Compared = Callable[..., Comparison]
-"""By the name of a fault, or of several, and the script that plants it."""
+"""By the name of a fault, or of several, the script that plants it, and more experiments."""
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +30,14 @@ def compared(torch_env: TorchEnv, tmp_path_factory: pytest.TempPathFactory) -> C
     """The comparison of a healthy run with one that has a fault; each is made once."""
 
     @cache
-    def compare(fault: str, script: str = "planted.py") -> Comparison:
+    def compare(fault: str, script: str = "planted.py", also: tuple[str, ...] = ()) -> Comparison:
         folder = tmp_path_factory.mktemp("planted")
         python = torch_env("2.10.0").python
         specs: list[EnvironmentSpec] = [
             parse_spec(f"search=python={python}"),
             parse_spec(f"bad=python={python} FORKPOINT_FAULT={fault}"),
         ]
-        options = api.Options(out=folder / "out", experiments=("origins",), jobs=2)
+        options = api.Options(out=folder / "out", experiments=("origins", *also), jobs=2)
         workload = Workload(script=HERE / script, cwd=folder)
         finished = api.run_comparison(workload, specs, options=options)
         assert not finished.failures
@@ -116,3 +117,34 @@ def test_what_changes_no_output_is_no_divergence(compared: Compared, fault: str)
     found = compared(fault)
     assert found.verdict is Verdict.IDENTICAL
     assert found.origins == ()
+
+
+@pytest.mark.parametrize(("fault", "expected"), [("always", {NORM}), ("two", {NORM, TANH})])
+def test_chained_models_are_judged_by_outputs_and_explained_in_lockstep(
+    compared: Compared, fault: str, expected: set[str]
+) -> None:
+    """The comparison leaves open what the head adds; lockstep gives it equal inputs."""
+    found = compared(fault, script="planted_chain.py", also=("necessity", "crop"))
+    assert found.verdict is Verdict.WITHIN_TOLERANCE
+    encoder, head = found.steps[::2], found.steps[1::2]
+    assert all(step.fork and not step.chained for step in encoder)
+    assert all(step.chained and step.fork is None for step in head)
+    assert [[one.from_step for one in step.inputs] for step in head] == [
+        [0, None], [2, None], [4, None], [6, None],
+    ]  # fmt: skip
+    assert all(output.equal or output.metrics for step in head for output in step.outputs)
+    assert found.coverage.op_level_steps == (0, 2, 4, 6)
+    assert found.neutral.equal is True
+    assert {origin.op for origin in found.origins} == expected
+    assert all(origin.steps == (1, 3, 5, 7) for origin in found.origins if origin.op == TANH)
+    differ = sum(step.verdict is Verdict.WITHIN_TOLERANCE for step in found.steps)
+    assert differ > len(encoder)  # of some heads, every bit may come out the same
+    by_name = {one.name: one for one in found.experiments}
+    assert by_name["sufficiency"].evidence == (
+        f"{differ} of {differ} steps became identical to search"
+    )
+    assert found.explanation[-1].endswith(f" makes all {differ} differing steps identical.")
+    if fault == "two":
+        assert by_name["necessity"].outcome is Outcome.SUPPORTED, by_name["necessity"].evidence
+    cropped = set(re.findall(r"step (\d+)", by_name["crop"].evidence))
+    assert cropped == {"0", "2", "4", "6"}  # sides of a chained step have unlike inputs to crop

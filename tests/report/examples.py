@@ -321,6 +321,48 @@ def other_inputs() -> Comparison:
     return build(steps, Verdict.NOT_COMPARABLE, reasons=reasons)
 
 
+def chained() -> Comparison:
+    """Every other step takes what the one before it returned; in one, nothing of it is left."""
+    return build(
+        tuple(
+            _head_step(i) if i % 2 else forked_step(i, 61, verdict=Verdict.WITHIN_TOLERANCE)
+            for i in range(6)
+        ),
+        Verdict.WITHIN_TOLERANCE,
+    )
+
+
+def _head_step(index: int) -> Step:
+    same = index == 5
+    return Step(
+        index=index,
+        module="Head",
+        inputs=(
+            StepInput(
+                name="hidden",
+                shape=(32, 61, 384),
+                dtype="float32",
+                equal=False,
+                from_step=index - 1,
+            ),
+            StepInput(name="mask", shape=(32, 61), dtype="int64", equal=True),
+        ),
+        verdict=Verdict.IDENTICAL if same else Verdict.WITHIN_TOLERANCE,
+        fork=None,
+        outputs=(
+            StepOutput(
+                name="out",
+                shape=(32, 384),
+                dtype="float32",
+                equal=same,
+                metrics=None if same else metrics(2e-7, 90, 0.3),
+            ),
+        ),
+        reason="Step 1 had other inputs: hidden, which is what step 0 returned.",
+        chained=True,
+    )
+
+
 def other_sequence() -> Comparison:
     """(d) Other operators run: eager attention against sdpa."""
     steps = tuple(
@@ -601,6 +643,7 @@ ALL = {
     "within": within,
     "identical": identical,
     "other_inputs": other_inputs,
+    "chained": chained,
     "other_sequence": other_sequence,
     "incomplete": incomplete,
     "not_repeatable": not_repeatable,

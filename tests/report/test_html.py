@@ -49,6 +49,12 @@ class Page(HTMLParser):
             self.text.append(data)
 
 
+def test_a_shape_whose_inputs_differ_is_not_left_without_a_word() -> None:
+    text = "".join(Page(to_html(examples.chained())).text)
+    assert "Within tolerance 2, identical 1inputs differ3 steps" in text.replace("within", "Within")
+    assert "such a step has no fork of its own" in text
+
+
 @pytest.mark.parametrize("make", examples.ALL.values(), ids=examples.ALL)
 def test_the_policy_allows_the_scripts_of_the_page_and_no_others(
     make: Callable[[], Comparison],

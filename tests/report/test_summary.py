@@ -97,3 +97,38 @@ def test_inputs_that_are_what_earlier_steps_returned_are_told_apart() -> None:
         "earlier steps returned, which differs."
     )
     assert "blamed" not in told
+
+
+def test_chained_steps_have_no_fork_and_are_not_counted_among_those_that_do() -> None:
+    comparison = examples.chained()
+    assert headline(comparison) == (
+        "within tolerance: 5 of 6 steps differ in bits, all of them within the tolerance 'torch'. "
+        "The first operator that differs, among the events recorded, is aten::native_layer_norm in "
+        "embeddings.LayerNorm (3 steps)."
+    )
+    assert sentences(comparison)[0] == (
+        "In 3 of 6 steps (steps 1, 3, 5) the inputs already differ (hidden), as steps 0, 2, 4 "
+        "returned them. The difference of the outputs is then that of inputs and step together, "
+        "which a comparison does not tell apart: such a step has no fork of its own. In 1 of them, "
+        "the outputs are identical all the same."
+    )
+    assert not any("depends on the input" in sentence for sentence in sentences(comparison))
+
+
+def test_where_operators_were_recorded_nowhere_the_module_is_not_said_to_stand_in() -> None:
+    steps = tuple(
+        replace(step, fork=examples.fork(op=None)) if step.fork else step
+        for step in examples.chained().steps
+    )
+    assert headline(examples.build(steps, Verdict.WITHIN_TOLERANCE)).endswith(
+        "The first module that returns other bits, among the events recorded, is "
+        "embeddings.LayerNorm (3 steps)."
+    )
+
+
+def test_what_makes_a_comparison_impossible_is_said_before_what_is_chained() -> None:
+    comparison = examples.chained()
+    unlike = replace(
+        comparison, verdict=Verdict.NOT_COMPARABLE, reasons=("The candidate has 1 more step.",)
+    )
+    assert headline(unlike) == "not comparable: the candidate has 1 more step."

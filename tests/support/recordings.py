@@ -175,6 +175,7 @@ class RecordingBuilder:
         module: str = "Net",
         *,
         inputs: Mapping[str, Array] | None = None,
+        plain: str = "",
         level: int = schema.OP,
         state: int = schema.COMPLETE,
     ) -> Iterator[StepBuilder]:
@@ -185,8 +186,14 @@ class RecordingBuilder:
         self.db.execute("INSERT INTO step VALUES (?, ?, ?, ?, ?)", row)
         arrays = dict(inputs or {})
         values = [(k, self.tensor(v, source=schema.SOURCE_INPUT)) for k, v in arrays.items()]
-        digest = digest_of(*arrays.values())
-        self.event(schema.KIND_INPUT, step=number, inputs=values, digest=digest)
+        text = np.frombuffer(plain.encode(), dtype=np.uint8)
+        self.event(
+            schema.KIND_INPUT,
+            step=number,
+            signature=plain,
+            inputs=values,
+            digest=digest_of(*arrays.values(), *([text] if plain else [])),
+        )
         yield StepBuilder(self, number)
 
 

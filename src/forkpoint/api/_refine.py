@@ -83,6 +83,7 @@ def _doubted(step: Step) -> Step:
         step,
         verdict=Verdict.NOT_REPEATABLE,
         reason="A second run in the same environment gave other bits.",
+        chained=False,  # the verdict is no longer that of its outputs
     )
 
 

@@ -22,7 +22,9 @@ def fresh_trials(comparison: Comparison, prompt: Property, variant: str) -> tupl
 
 
 def _trial(step: Step, prompt: Property, variant: str) -> Trial:
-    state = _STATES.get(step.verdict, "not_tried")
+    # a chained step was given other inputs: its difference is no break of its own
+    state: TrialState
+    state = "not_tried" if step.chained else _STATES.get(step.verdict, "not_tried")
     return Trial(
         property=prompt,
         step=step.index,

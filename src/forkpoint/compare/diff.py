@@ -48,14 +48,15 @@ def diff(
 ) -> Comparison:
     """Compare two recordings bit for bit, find the forks, and judge what differs.
 
-    A step's verdict needs equal weights and inputs; where they differ, that is its reason.
+    A step's verdict needs equal weights and inputs; where they differ, that is its reason. Inputs
+    that earlier steps returned may differ: then the verdict is that of the outputs alone.
     Differences are within tolerance only where they were measured. Raises `RecordingError`
     where a recording turns out to be damaged, or the two have digests of different kinds.
     """
     context = context or Context()
     pairing = Pairing(baseline, candidate)
     judge = Judge(pairing, tolerance)
-    steps = tuple(judge.step(step) for step in pairing.steps)
+    steps = judge.steps()
     sequences, affected = sequence_differences(pairing)
     reasons = _reasons(pairing, steps, affected)
     return Comparison(

@@ -42,7 +42,7 @@ class Pick:
 class Plan:
     """The second pass. Steps without a pick are run bare, with nothing kept.
 
-    ``representatives`` are recorded op by op; ``unkept`` are divergent steps whose outputs do
+    ``representatives`` are recorded op by op; ``unkept`` are steps whose outputs differ and do
     not fit into the budget, so they cannot be measured; ``bytes`` estimates what is kept.
     ``reserve`` are the bytes of the steps' own outputs, for which room is held.
     ``needs_bare_run`` says that no step is left bare: whether recording is neutral must then
@@ -69,11 +69,12 @@ def second_pass(baseline: Recording, candidate: Recording, *, max_storage: int) 
     """Plan the second pass from two recordings at module level; None where nothing diverges.
 
     ``max_storage`` is in bytes. Steps whose inputs or weights differ are not looked at again:
-    their cause lies outside of them.
+    their cause lies outside of them. Of those that were given what earlier steps returned, the
+    outputs are measured, and no more.
     """
     pairing = Pairing(baseline, candidate)
     premises = Premises(pairing)
-    comparable = [s for s in pairing.steps if _ended(pairing, s) and not premises.reason(s)]
+    comparable, chained = _to_judge(pairing, premises)
     divergent = [s for s in comparable if _differs(pairing, s)]
     if not divergent:
         return None
@@ -83,7 +84,8 @@ def second_pass(baseline: Recording, candidate: Recording, *, max_storage: int) 
     alike = next((s for s in comparable if s not in set(divergent)), None)
     watched = (*representatives, *(() if alike is None else (alike,)))
     budget = _Budget(max_storage)
-    kept = [s for s in divergent if budget.take(_root_tensors(pairing.a, s, roots))]
+    unlike = sorted((*divergent, *(s for s in chained if _differs(pairing, s))))
+    kept = [s for s in unlike if budget.take(_root_tensors(pairing.a, s, roots))]
     reserve = budget.used
     windows = {s: _window(pairing, s, budget) for s in representatives}
     modules = _choose_modules(pairing.a, watched, budget)
@@ -98,7 +100,7 @@ def second_pass(baseline: Recording, candidate: Recording, *, max_storage: int) 
     return Plan(
         steps=steps,
         representatives=tuple(sorted(watched)),
-        unkept=tuple(sorted(set(divergent) - set(kept))),
+        unkept=tuple(sorted(set(unlike) - set(kept))),
         bytes=budget.used,
         reserve=reserve,
         needs_bare_run=len(watched) == len(pairing.steps),
@@ -129,6 +131,22 @@ class _Budget:
             return False
         self.used += size
         return True
+
+
+def _to_judge(pairing: Pairing, premises: Premises) -> tuple[list[int], list[int]]:
+    """Steps with equal inputs; and those whose inputs differ as any such steps returned them."""
+    comparable: list[int] = []
+    chained: list[int] = []
+    known: set[int] = set()
+    for step in (step for step in pairing.steps if _ended(pairing, step)):
+        if not premises.reason(step):
+            comparable.append(step)
+        elif (sources := premises.sources(step)) and known.issuperset(sources):
+            chained.append(step)
+        else:
+            continue
+        known.add(step)
+    return comparable, chained
 
 
 def _ended(pairing: Pairing, step: int) -> bool:

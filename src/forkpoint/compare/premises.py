@@ -33,6 +33,21 @@ class Premises:
             )
         return self._weights_reason(step) or self._inputs_reason(step)
 
+    def sources(self, step: int) -> tuple[int, ...]:
+        """The earlier steps that returned the tensors that differ in a step's inputs.
+
+        Empty where nothing differs, where one of those tensors is not traced, and where anything
+        else is unlike: the module, its weights, a plain value.
+        """
+        one, two = self._input_values(step)
+        rows = self._pairing.rows(step)
+        alike = rows[0].module == rows[1].module and len(one) == len(two)
+        if not alike or self._plain_differ(step) or self._weights_reason(step):
+            return ()
+        pairs = zip(one, two, strict=True)
+        found = {self._source(step, a, b) for a, b in pairs if not same_tensor(a.tensor, b.tensor)}
+        return () if None in found else tuple(sorted(s for s in found if s is not None))
+
     def inputs(self, step: int) -> tuple[StepInput, ...]:
         """The tensors that the step was called with, as the baseline has them."""
         one, two = self._input_values(step)
@@ -65,6 +80,14 @@ class Premises:
             for view, values in zip((self._pairing.a, self._pairing.b), self._inputs, strict=True)
         )
         return one, two
+
+    def _plain_differ(self, step: int) -> bool:
+        """Whether the values among the inputs that are no tensors are not the same text."""
+        texts = {
+            view.recording.event(view.inputs[step]).signature if step in view.inputs else ""
+            for view in (self._pairing.a, self._pairing.b)
+        }
+        return len(texts) > 1
 
     def _inputs_reason(self, step: int) -> str | None:
         a, b = self._pairing.a, self._pairing.b

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from forkpoint.compare.forks import ForkFinder, Found
 from forkpoint.compare.measure import Measured, Measurer
@@ -19,12 +20,19 @@ SEVERITY = (
     Verdict.NOT_REPEATABLE,
     Verdict.INCOMPLETE,
 )
-"""From best to worst. A step that diverges from equal inputs is a finding that stands, so it
-outweighs steps that could not be compared (often because of it); what puts the runs
-themselves in doubt outweighs both."""
+"""From best to worst. A step that diverges from equal inputs (or from what such a step returned)
+is a finding that stands, so it outweighs steps that could not be compared (often because of it);
+what puts the runs themselves in doubt outweighs both."""
 
 DIFFERING = frozenset({Verdict.DIVERGENT, Verdict.WITHIN_TOLERANCE})
 """Verdicts of steps whose numbers were compared and are not the same bits."""
+
+_JUDGED = DIFFERING | {Verdict.IDENTICAL}
+
+_TOGETHER = (
+    "The difference of its outputs is that of its inputs and of the step together, which a "
+    "comparison does not tell apart: it has no fork of its own."
+)
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict | None:
@@ -33,7 +41,7 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict | None:
 
 
 class Judge:
-    """Decides on one step at a time."""
+    """Decides on one step at a time, in their order."""
 
     def __init__(self, pairing: Pairing, tolerance: Tolerance) -> None:
         self.pairing = pairing
@@ -41,14 +49,29 @@ class Judge:
         self._measurer = Measurer(pairing, tolerance)
         self._forks = ForkFinder(pairing, self._measurer)
 
-    def step(self, step: int) -> Step:
-        """The verdict of one step, its fork and its outputs."""
-        reason = self.premises.reason(step)
-        if reason:
-            return self._step(step, Verdict.NOT_COMPARABLE, reason=reason)
+    def steps(self) -> tuple[Step, ...]:
+        """The verdict of each step, its fork and its outputs."""
+        found: dict[int, Step] = {}
+        for step in self.pairing.steps:
+            reason = self.premises.reason(step)
+            sources = self.premises.sources(step) if reason else ()
+            # what came out of a step that could not be compared is no more than given
+            chained = bool(sources) and all(
+                source in found and found[source].verdict in _JUDGED for source in sources
+            )
+            if reason and not chained:
+                found[step] = self._step(step, Verdict.NOT_COMPARABLE, reason=reason)
+            else:
+                found[step] = self._ended(step, reason or "")
+        return tuple(found.values())
+
+    def _ended(self, step: int, chained: str) -> Step:
+        """A step that can be judged; ``chained`` says which inputs differ, where they do."""
         ended = self._not_ended(step)
         if ended:
             return self._step(step, Verdict.INCOMPLETE, reason=ended)
+        if chained:
+            return self._chained(step, chained)
         if self._unseen(step):
             reason = f"Step {step} returned nothing that could be read, and nothing in it was seen."
             return self._step(step, Verdict.NOT_COMPARABLE, reason=reason)
@@ -74,13 +97,36 @@ class Judge:
             (columns.hashed[at] & (columns.kind[at] <= KIND_OP)).any() for columns, at in done
         )
 
+    def _chained(self, step: int, inputs: str) -> Step:
+        """A step given what earlier steps returned: its outputs alone are judged.
+
+        What ran inside of it may be other from the first op on, so sequences decide nothing.
+        """
+        a, b = self.pairing.a, self.pairing.b
+        places = a.roots[step], b.roots[step]
+        digests = a.digest(places[0]), b.digest(places[1])
+        if digests == (None, None):
+            reason = f"{inputs} It returned nothing that could be read."
+            return self._step(step, Verdict.NOT_COMPARABLE, reason=reason)
+        if digests[0] == digests[1]:
+            verdict, outputs = Verdict.IDENTICAL, self._equal_outputs(step)
+            said = "Its outputs are identical all the same."
+        else:
+            measured = self._measurer.outputs(*places)
+            outputs = tuple(output.output() for output in measured)
+            verdict, said = _by_outputs(measured), _TOGETHER
+            if verdict is Verdict.DIVERGENT and (why := _why(measured)):
+                said += f" {why}"
+        found = self._step(step, verdict, outputs=outputs, reason=f"{inputs} {said}")
+        return replace(found, chained=True)
+
     def _differing(self, step: int) -> Step:
         events = self.pairing.events(step)
         found = self._forks.find(step, events)
         fork = found.fork if found else None
         measured = self._measurer.outputs(self.pairing.a.roots[step], self.pairing.b.roots[step])
         outputs = tuple(output.output() for output in measured)
-        if measured and all(output.close for output in measured):
+        if _by_outputs(measured) is Verdict.WITHIN_TOLERANCE:
             return self._step(step, Verdict.WITHIN_TOLERANCE, fork=fork, outputs=outputs)
         if _sequence_first(events, found):
             reason = (
@@ -132,6 +178,12 @@ class Judge:
             StepOutput(name=v.name, shape=v.tensor.shape, dtype=v.tensor.dtype, equal=True)
             for v in values
         )
+
+
+def _by_outputs(measured: tuple[Measured, ...]) -> Verdict:
+    """The verdict of outputs that are not all equal; what was not measured counts as divergent."""
+    close = bool(measured) and all(output.close for output in measured)
+    return Verdict.WITHIN_TOLERANCE if close else Verdict.DIVERGENT
 
 
 def _sequence_first(events: StepEvents, found: Found | None) -> bool:

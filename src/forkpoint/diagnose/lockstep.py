@@ -18,6 +18,7 @@ from typing import Any
 from forkpoint.compare import DifferingCall, OriginKey, differing_calls, equal_steps
 from forkpoint.diagnose.bench import Case
 from forkpoint.host import Job, in_turn
+from forkpoint.model import Step
 from forkpoint.store import Recording
 
 _MOST_ROUNDS = 12
@@ -77,9 +78,22 @@ def lockstep(
 def substituted(
     case: Case, ops: tuple[str, ...], steps: Sequence[int], *, purpose: str
 ) -> frozenset[int] | str:
-    """Which steps become identical with the baseline's outputs of these ops; or what failed."""
-    found = _round(case, ops, (), tuple(steps), (1, purpose))
-    return found.failure or found.identical
+    """Which steps become identical with the baseline's outputs of these ops; or what failed.
+
+    What a chained step was given must be substituted, too, or it would differ for that alone.
+    """
+    every = with_sources(case.comparison.steps, steps)
+    found = _round(case, ops, (), every, (1, purpose))
+    return found.failure or found.identical & frozenset(steps)
+
+
+def with_sources(steps: Sequence[Step], wanted: Sequence[int]) -> tuple[int, ...]:
+    """The steps wanted, and all whose outputs these were given, directly or not."""
+    found = set(wanted)
+    for step in sorted(steps, key=lambda one: one.index, reverse=True):
+        if step.index in found:
+            found.update(one.from_step for one in step.inputs if one.from_step is not None)
+    return tuple(sorted(found))
 
 
 def representatives(calls: Sequence[DifferingCall]) -> list[DifferingCall]:

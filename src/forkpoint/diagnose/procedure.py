@@ -100,9 +100,10 @@ def _with(comparison: Comparison, found: Findings) -> Comparison:
 def diagnose(case: Case) -> Comparison:
     """The comparison with its origins, how they were proven, and the verdict in plain words.
 
-    What `examine` does is not done yet. Steps that cannot be compared are left alone; a
-    comparison in which no op call is known to differ by itself gets an experiment that says so,
-    and no origin. Raises what the environments raise where they cannot be started.
+    What `examine` does is not done yet. Steps that cannot be compared are left alone; chained ones
+    are taken in, for in lockstep they are given equal inputs, too. A comparison in which no op call
+    is known to differ by itself gets an experiment that says so, and no origin. Raises what the
+    environments raise where they cannot be started.
     """
     steps = tuple(s.index for s in case.comparison.steps if s.verdict in DIFFERING)
     seen = _differing(case, steps)
@@ -153,7 +154,8 @@ def _that_fit(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The steps whose origins' outputs fit into the room, those looked at before; and the others.
 
-    A step is taken to need as much as the neediest of those looked at.
+    A step is taken to need as much as the neediest of those looked at. They are taken in order,
+    so what a chained step was given is among them where the step is.
     """
     needs: dict[int, int] = {}
     for call in origins:

@@ -57,7 +57,12 @@ class Fork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One outermost module call, in both environments."""
+    """One outermost module call, in both environments.
+
+    ``chained`` says that inputs differ and that each of those is what an earlier step returned
+    (`StepInput.from_step`): then the verdict is that of the outputs, whose difference is the
+    inputs' and the step's own together, and there is no fork.
+    """
 
     index: int
     module: str
@@ -66,6 +71,7 @@ class Step:
     fork: Fork | None
     outputs: tuple[StepOutput, ...]
     reason: str | None = None
+    chained: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

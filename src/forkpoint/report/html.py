@@ -19,6 +19,7 @@ from forkpoint.report.summary import (
     fork_groups,
     lead_sentences,
     row_fork,
+    row_note,
     sentences,
     verdict_counts,
     verdict_sentence,
@@ -36,6 +37,7 @@ class Chip:
     steps: int
     verdict: str
     fork: str
+    note: str
     kind: str
 
 
@@ -151,6 +153,7 @@ def _chip(row: ShapeRow, by_index: dict[int, Step], *, several: bool) -> Chip:
         steps=len(row.steps),
         verdict=verdict_counts(row.verdicts),
         fork=words.place(fork, row.module) if fork else "",
+        note="" if fork else row_note(row, by_index),
         kind=_kind(row),
     )
 

@@ -13,6 +13,7 @@ from forkpoint.report.summary import (
     fork_groups,
     headline,
     row_fork,
+    row_note,
     sentences,
     verdict_counts,
 )
@@ -131,7 +132,7 @@ def _shape_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
             words.shapes(row.shapes),
             words.count(len(row.steps)),
             verdict_counts(row.verdicts),
-            words.fork_name(fork) if fork else "",
+            words.fork_name(fork) if fork else row_note(row, by_index),
             "" if row.max_abs is None else words.number(row.max_abs),
             "" if row.max_ulp is None else words.ulp(row.max_ulp),
         )

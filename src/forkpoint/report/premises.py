@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from forkpoint.model import Comparison, Side, Step, Verdict
 from forkpoint.report.words import LONG_NAME, counted, module, operator, ranges, shorten
@@ -21,6 +21,7 @@ def premises(comparison: Comparison) -> tuple[str, ...]:
         *_sequences(comparison),
         *_unrepeatable(comparison),
         *ended,
+        *_chained(comparison.steps),
     )
     return tuple(dict.fromkeys(found))
 
@@ -48,7 +49,9 @@ def _ended_early(comparison: Comparison) -> Iterator[str]:
 
 
 def _inputs(steps: tuple[Step, ...]) -> Iterator[str]:
-    unequal = [step for step in steps if any(not entry.equal for entry in step.inputs)]
+    unequal = [
+        step for step in steps if not step.chained and any(not entry.equal for entry in step.inputs)
+    ]
     passed_on = [step for step in unequal if _is_passed_on(step)]
     given = [step for step in unequal if not _is_passed_on(step)]
     total = counted(len(steps), "step")
@@ -62,6 +65,34 @@ def _inputs(steps: tuple[Step, ...]) -> Iterator[str]:
             f"The inputs differ in {len(passed_on):,} of {total} ({_unequal(passed_on)}) "
             "because they are what earlier steps returned, which differs."
         )
+
+
+def _chained(steps: Sequence[Step]) -> Iterator[str]:
+    """What the verdicts of steps rest on whose inputs differ as earlier steps returned them."""
+    chained = [step for step in steps if step.chained]
+    if not chained:
+        return
+    sources = {entry.from_step for step in chained for entry in step.inputs} - {None}
+    text = (
+        f"In {len(chained):,} of {counted(len(steps), 'step')} "
+        f"({_numbered(step.index for step in chained)}) the inputs already differ "
+        f"({_unequal(chained)}), as {_numbered(s for s in sources if s is not None)} returned them."
+    )
+    same = sum(step.verdict is Verdict.IDENTICAL for step in chained)
+    if same < len(chained):
+        text += (
+            " The difference of the outputs is then that of inputs and step together, which a "
+            "comparison does not tell apart: such a step has no fork of its own."
+        )
+    if same:
+        text += f" In {same:,} of them, the outputs are identical all the same."
+    yield text
+
+
+def _numbered(steps: Iterable[int]) -> str:
+    """``step 3``, ``steps 3-5, 7``."""
+    listed = sorted(set(steps))
+    return f"{'step' if len(listed) == 1 else 'steps'} {ranges(listed, limit=6)}"
 
 
 def _is_passed_on(step: Step) -> bool:

@@ -25,6 +25,9 @@ from forkpoint.report.words import (
     ulp,
 )
 
+INPUTS_DIFFER = "inputs differ"
+"""Said in the place of a fork of steps that were given what earlier ones returned."""
+
 _SAID_BY_COUNTS = DIFFERING | {Verdict.IDENTICAL}
 """Verdicts whose headline counts steps; the headline of any other is its first premise."""
 
@@ -74,11 +77,19 @@ def fork_sentences(comparison: Comparison) -> tuple[str, ...]:
     forked = [step for step in comparison.steps if step.fork]
     by_op = [step for step in forked if step.fork and step.fork.kind == "op"]
     by_module = [step for step in forked if step.fork and step.fork.kind == "module"]
+    # "all 3 steps" would be taken for all that differ
+    differ = max(len(forked), len(differing(comparison.steps)))
     parts: list[str] = []
     if by_op:
-        parts.append(_fork_groups(by_op, "operator that differs", len(forked)))
+        found = _fork_groups(by_op, differ)
+        parts.append(f"The first operator that differs, among the events recorded, is {found}.")
     if by_module:
-        parts.append(_fork_groups(by_module, "module that returns other bits", len(forked)))
+        lead = (
+            "Where operators were not recorded, the first module that returns other bits"
+            if by_op
+            else "The first module that returns other bits, among the events recorded,"
+        )
+        parts.append(f"{lead} is {_fork_groups(by_module, differ)}.")
     return tuple(parts)
 
 
@@ -172,6 +183,12 @@ def row_fork(row: ShapeRow, by_index: Mapping[int, Step]) -> Fork | None:
     return steps[0].fork if steps else None
 
 
+def row_note(row: ShapeRow, by_index: Mapping[int, Step]) -> str:
+    """Why a row of the table by shape has no fork, where there is more to say than that."""
+    steps = (by_index[index] for index in row.steps if index in by_index)
+    return INPUTS_DIFFER if any(step.chained for step in steps) else ""
+
+
 def verdict_counts(verdicts: Mapping[str, int]) -> str:
     """``divergent``, or where a group disagrees ``divergent 3, identical 1``."""
     spelled = {VERDICTS[Verdict(name)]: many for name, many in verdicts.items() if many}
@@ -234,21 +251,19 @@ def _premise(comparison: Comparison) -> str:
     }.get(comparison.verdict, "at least one run did not reach its end.")
 
 
-def _fork_groups(steps: list[Step], noun: str, forked: int) -> str:
-    """``The first NOUN, among the events recorded, is X (9 of 12 steps) or Y (3 steps).``"""
+def _fork_groups(steps: list[Step], differ: int) -> str:
+    """``X (9 steps), Y (3 steps)``; ``X (all 12 steps)`` where no more than these differ."""
     groups = Counter(place(step.fork, step.module) for step in steps if step.fork)
     total = len(steps)
     if len(groups) == 1:
-        scope = every(total, "step") if total == forked else counted(total, "step")
+        scope = every(total, "step") if total == differ else counted(total, "step")
         named = f"{next(iter(groups))} ({scope})"
     else:
         common = groups.most_common(3)
         named = ", ".join(f"{name} ({counted(many, 'step')})" for name, many in common)
         if len(groups) > len(common):
             named += f" and {counted(len(groups) - len(common), 'other place')}"
-    if total < forked and "module" in noun:
-        return f"Where operators were not recorded, the first {noun} is {named}."
-    return f"The first {noun}, among the events recorded, is {named}."
+    return named
 
 
 def _so_far(comparison: Comparison) -> Iterator[str]:
@@ -289,11 +304,13 @@ def _by_shape(comparison: Comparison) -> Iterator[str]:
     if comparison.verdict not in DIFFERING:
         return
     same = {Verdict.IDENTICAL.value}
-    whole = [row for row in comparison.shapes if set(row.verdicts) <= same]
-    part = len(comparison.shapes) - len(whole)
+    chained = {step.index for step in comparison.steps if step.chained}
+    rows = [row for row in comparison.shapes if chained.isdisjoint(row.steps)]
+    whole = [row for row in rows if set(row.verdicts) <= same]
+    part = len(rows) - len(whole)
     if whole and part:
         yield (
-            f"It depends on the input: {part:,} of {counted(len(comparison.shapes), 'shape')} "
+            f"It depends on the input: {part:,} of {counted(len(rows), 'shape')} "
             f"differ, {len(whole):,} are identical."
         )
 

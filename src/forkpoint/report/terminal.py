@@ -21,6 +21,7 @@ from forkpoint.report.summary import (
     fork_groups,
     headline,
     row_fork,
+    row_note,
     sentences,
     verdict_counts,
 )
@@ -117,7 +118,7 @@ def _shape_cells(
         Text(shape),
         words.count(len(row.steps)),
         Text(verdict_counts(row.verdicts), style=_STYLES[worst]),
-        Text(words.shorten(words.fork_name(fork), 40) if fork else "-"),
+        Text(words.shorten(words.fork_name(fork), 40) if fork else row_note(row, by_index) or "-"),
         "0" if same else _or_dash(row.max_abs),
         "0" if same else ("-" if row.max_ulp is None else words.ulp(row.max_ulp)),
     )

@@ -57,11 +57,13 @@ class Agreement:
 
 def crop(case: Case) -> Findings:
     """Call modules of differing steps once more on both sides, with cropped or padded inputs."""
-    steps = _chosen(case.comparison.steps)
+    # of a chained step, each side has inputs of its own, which no crop makes equal
+    every = [step for step in case.comparison.steps if not step.chained]
+    steps = _chosen(every)
     hypothesis = "the difference depends on the size of the dimension that varies between steps"
     if not steps:
         return _finding(hypothesis, Outcome.INCONCLUSIVE, "no step differs")
-    cut = choose(case.comparison.steps, steps, case.crop)
+    cut = choose(every, steps, case.crop)
     if cut is None:
         evidence = f"no dimension varies between steps; {_ASK}"
         return _finding(hypothesis, Outcome.INCONCLUSIVE, evidence)
