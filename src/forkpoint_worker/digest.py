@@ -32,7 +32,6 @@ import ctypes
 import functools
 import hashlib
 import struct
-from concurrent.futures import ThreadPoolExecutor
 from typing import Iterator, Sequence
 
 import torch
@@ -49,11 +48,8 @@ MIX_2 = 0x94D049BB133111EB
 _MASK = (1 << 64) - 1
 _ROW_BYTES = ROW * 8
 _LOW = 8 * AHEAD  # bits of a word before those that are joined with it
-_PIECE = 64  # rows joined at once: 512 KiB, as much as a small second-level cache holds
-_SERIAL = 32  # rows; torch starts threads of its own for more than 32768 elements
+_PIECE = 64  # rows joined at once on one thread: 512 KiB, what a small second-level cache holds
 _CHUNK = 128  # blocks that are mixed at once: 1 MiB of sums for 128 MiB of words
-_SPLIT_BYTES = 4 << 20  # tensors from here on are shared among threads
-_MAX_THREADS = 4
 _TINY_WORDS = 24  # up to here Python's integers beat two dozen torch calls
 
 
@@ -119,7 +115,7 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 
 class Digester:
-    """Digests of CPU tensors; scratch memory is allocated once (3 MiB, and 0.5 MiB a thread).
+    """Digests of CPU tensors; scratch memory is allocated once (4 MiB).
 
     Make it before the script starts: what is allocated here must not be inference tensors.
     """
@@ -128,12 +124,11 @@ class Digester:
         self._weights = weights()
         with torch.inference_mode(False):
             self.w = torch.tensor([signed(n) for n in self._weights], device="cpu")
-            self._lanes = [_Lane(self.w) for _ in range(_MAX_THREADS)]
+            self._columns = _Columns(self.w)
             self._end = _End()
             self._sums = _empty(_CHUNK, ROW)
             self._spare = _empty(_CHUNK * ROW)
             self._base = torch.arange(1, _CHUNK * ROW + 1, device="cpu") * signed(GOLDEN)
-        self._pool: ThreadPoolExecutor | None = None
 
     def digest(self, tensor: torch.Tensor) -> int:
         """The digest of a tensor on the CPU, as a signed 64-bit integer."""
@@ -171,32 +166,13 @@ class Digester:
         for start in range(0, rows, _CHUNK * BLOCK):
             stop = min(start + _CHUNK * BLOCK, rows)
             sums = self._sums[: -(-(stop - start) // BLOCK)]
-            self._add_rows(x[start:stop], ahead[start:stop], sums)
+            self._columns.add(x[start:stop], ahead[start:stop], sums)
             for row in range(max(start, inner), stop):
                 self._add_row(end[row - inner], row - start, sums)
             last = start + (sums.shape[0] - 1) * BLOCK  # a block of one row may lack columns
             used = (sums.shape[0] - 1) * ROW + min(ROW, words - last * ROW)
             total += self._mixed(sums.view(-1)[:used], start // BLOCK * ROW)
         return total
-
-    def _add_rows(self, x: torch.Tensor, ahead: torch.Tensor, sums: torch.Tensor) -> None:
-        """Put the columns' sums of all rows [n, 1024] into ``sums`` [blocks, 1024].
-
-        Large ones a slice a thread: integer products use one core in torch.
-        """
-        threads = min(_MAX_THREADS, torch.get_num_threads(), x.numel() * 8 // _SPLIT_BYTES + 1)
-        blocks = -(-sums.shape[0] // threads)
-        parts = list(zip(x.split(blocks * BLOCK), ahead.split(blocks * BLOCK), sums.split(blocks)))
-        if len(parts) == 1:
-            self._lanes[0].add(*parts[0])
-            return
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(_MAX_THREADS - 1, "forkpoint-digest")
-        lanes = zip(self._lanes[1:], parts[1:])
-        jobs = [self._pool.submit(lane.add, *part) for lane, part in lanes]
-        self._lanes[0].add(*parts[0])
-        for job in jobs:
-            job.result()
 
     def _add_row(self, joined: torch.Tensor, row: int, sums: torch.Tensor) -> None:
         """Add one of the last rows, whose words are joined already."""
@@ -215,38 +191,49 @@ class Digester:
         return int(sums.sum())
 
 
-class _Lane:
-    """Scratch memory of one thread, and views of it that are the same in every call."""
+class _Columns:
+    """Sums of columns of many rows; scratch memory, and views of it that are the same each time."""
 
     def __init__(self, w: torch.Tensor) -> None:
-        self._w = w.split(_PIECE)
-        self._joined = _empty(_PIECE, ROW)
-        self._turned = self._joined.t()
-        self._parts = self._joined.split(_SERIAL)
+        self._w = w.view(-1, 1)
+        self._pieces = w.split(_PIECE)
+        self._joined = _empty(BLOCK, ROW)
+        self._piece = self._joined[:_PIECE]
+        self._turned = self._piece.t()
 
     def add(self, x: torch.Tensor, ahead: torch.Tensor, sums: torch.Tensor) -> None:
-        """Put the sums of rows [n, 1024] of words, and of those ahead, into [blocks, 1024]."""
+        """Put the sums of rows [n, 1024] of words, joined with those ahead, into [blocks, 1024]."""
+        (self._in_turn if torch.get_num_threads() == 1 else self._shared)(x, ahead, sums)
+
+    def _shared(self, x: torch.Tensor, ahead: torch.Tensor, sums: torch.Tensor) -> None:
+        """On several threads: torch shares these three ops among them, but no integer product.
+
+        (Threads of our own were slower than one: each of their many small ops waits for the
+        interpreter's lock.)
+        """
+        joined, w = self._joined, self._w
+        for out, *pair in zip(sums.unbind(), x.split(BLOCK), ahead.split(BLOCK)):
+            rows = pair[0].shape[0]
+            if rows < BLOCK:
+                joined, w = self._joined[:rows], self._w[:rows]
+            torch.bitwise_xor(*pair, out=joined)
+            torch.mul(joined, w, out=joined)
+            torch.sum(joined, 0, out=out)
+
+    def _in_turn(self, x: torch.Tensor, ahead: torch.Tensor, sums: torch.Tensor) -> None:
+        """On one thread: a product of a matrix with a vector reads what was joined once."""
         blocks = sums.unbind()
         for number, pair in enumerate(zip(x.split(_PIECE), ahead.split(_PIECE))):
             rows = pair[0].shape[0]
-            self._join(*pair, rows)
-            block, at = divmod(number, len(self._w))
-            turned, weights_here = self._turned, self._w[at]
+            block, at = divmod(number, len(self._pieces))
+            joined, turned, w = self._piece, self._turned, self._pieces[at]
             if rows < _PIECE:
-                turned, weights_here = turned[:, :rows], weights_here[:rows]
+                joined, turned, w = joined[:rows], turned[:, :rows], w[:rows]
+            torch.bitwise_xor(*pair, out=joined)
             if at:
-                torch.addmv(blocks[block], turned, weights_here, out=blocks[block])
+                torch.addmv(blocks[block], turned, w, out=blocks[block])
             else:
-                torch.mv(turned, weights_here, out=blocks[block])
-
-    def _join(self, x: torch.Tensor, ahead: torch.Tensor, rows: int) -> None:
-        """Put the joined words of one piece into the scratch memory."""
-        if rows == _PIECE and torch.get_num_threads() == 1:
-            torch.bitwise_xor(x, ahead, out=self._joined)
-            return
-        for out, *pair in zip(self._parts, x.split(_SERIAL), ahead.split(_SERIAL)):
-            here = pair[0].shape[0]
-            torch.bitwise_xor(*pair, out=out if here == _SERIAL else out[:here])
+                torch.mv(turned, w, out=blocks[block])
 
 
 class _End:
