@@ -248,8 +248,8 @@ class _End:
 
     def load(self, address: int, count: int) -> torch.Tensor:
         """The joined words [2, 1024] of ``count`` bytes, 1 to 8196, filled up with zeros."""
-        ctypes.memset(self._address, 0, self._words.numel() * 8)
         ctypes.memmove(self._address, address, count)
+        ctypes.memset(self._address + count, 0, (2 * ROW + 1) * 8 - count)
         return torch.bitwise_xor(self._whole, self._ahead, out=self._joined)
 
 
@@ -261,7 +261,11 @@ def _words(address: int, count: int) -> torch.Tensor:
     """64-bit words at any address, aligned or not; the memory must outlive the tensor."""
     if not count:
         return _empty(0)
-    return torch.frombuffer((ctypes.c_char * (8 * count)).from_address(address), dtype=torch.int64)
+    return torch.frombuffer(_Memory.from_address(address), dtype=torch.int64, count=count)
+
+
+# one type for all lengths: ctypes would make a class for each, and leave it to the collector
+_Memory = ctypes.c_char * (1 << 46)
 
 
 def _mix(z: torch.Tensor, spare: torch.Tensor) -> None:
