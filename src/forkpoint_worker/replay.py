@@ -20,6 +20,7 @@ from .hasher import Hasher, final
 from .mapped import Maps
 from .ops import Op, returned, written_only
 from .rebuild import Arguments, Malformed, tensors_of
+from .settle import settle
 from .status import Status
 
 _MAX_ROWS = 1 << 14
@@ -38,6 +39,7 @@ class Replay:
 
     def go(self) -> None:
         """Answer every call; each answer is on disk before the next call begins."""
+        settle()
         with open(self._job["calls"]) as calls, open(self._answers, "w") as answers:
             for line in _more(calls) if self._job.get("live") else calls:
                 call = json.loads(line)

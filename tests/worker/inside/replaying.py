@@ -12,6 +12,7 @@ from forkpoint_worker.capsules import read
 from forkpoint_worker.digest import Digester
 from forkpoint_worker.exact import distances
 from forkpoint_worker.replay import Replay
+from forkpoint_worker.settle import settle
 from forkpoint_worker.status import NoStatus
 from support import Recorded, recording
 
@@ -76,6 +77,15 @@ def test_an_encoder_layer(tmp):
     layer = torch.nn.TransformerEncoderLayer(16, 2, 32, batch_first=True).train()
     layer.dropout1.p = layer.dropout2.p = layer.dropout.p = 0.0
     assert all_agree(tmp, layer, torch.randn(3, 5, 16)) > 10
+
+
+def test_settling_changes_nothing_but_the_library():
+    state = torch.random.get_rng_state()
+    with torch.inference_mode():
+        settle()
+    settle()
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
 
 
 def test_convolutions_and_pooling(tmp):
