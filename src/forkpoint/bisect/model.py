@@ -131,8 +131,8 @@ class Diagnosis:
 class Change:
     """All that changed between two neighbouring releases that were measured.
 
-    ``compared`` rows ran in the newer release and in one before it. ``diagnoses`` has one for
-    each axis value that changed, where they were asked for.
+    ``compared`` rows ran in the newer release and in one before it, and were repeatable in all
+    releases. ``diagnoses`` has one for each axis value that changed, where they were asked for.
     """
 
     before: str

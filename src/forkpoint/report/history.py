@@ -82,7 +82,10 @@ def introduction(history: History) -> Iterator[str]:
             yield f"{one.version} at {axis} could not run: {plain(why)}"
     loose = sum(1 for row in history.rows if row.unrepeatable)
     if loose:
-        yield f"{counted(loose, 'row')} not repeatable in two processes of one release: see JSON"
+        yield (
+            f"{counted(loose, 'row')} not repeatable in two processes of one release, so not "
+            "compared between releases: see JSON"
+        )
     yield from history.notes
 
 
