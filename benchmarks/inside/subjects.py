@@ -75,7 +75,9 @@ def op_mode(model: Any, _folder: Path) -> Iterator[RunStep]:
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Nothing(TorchDispatchMode):
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
             return func(*args, **(kwargs or {}))
 
     with Nothing():
@@ -91,7 +93,9 @@ def op_sum(model: Any, _folder: Path) -> Iterator[RunStep]:
     sums: list[Any] = []
 
     class Sums(TorchDispatchMode):
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
             result = func(*args, **(kwargs or {}))
             if isinstance(result, torch.Tensor):
                 sums.append(result.sum())

@@ -95,8 +95,9 @@ def has_plain_memory(tensor: torch.Tensor) -> bool:
         plain = _plain_keys.get(keys)
         if plain is None:
             plain = _plain_keys[keys] = _is_plain(tensor)
-        return plain and (tensor.data_ptr() != 0 or not tensor.numel())
-    return _is_plain(tensor) and (tensor.data_ptr() != 0 or not tensor.numel())
+    else:
+        plain = _is_plain(tensor)
+    return plain and (tensor.data_ptr() != 0 or not tensor.numel())
 
 
 # a number that stands for all keys: not in the oldest releases

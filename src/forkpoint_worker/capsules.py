@@ -74,12 +74,9 @@ class Capsules:
         number = step.calls.get((schema.KIND_OP, module, op.name, step.inside), 0)
         if step.inside and wanted.takes(module, op.name, number):
             return True
-        if not wanted.takes_first(op.name):
+        if not wanted.takes_first(op.name) or call.signature in self._seen:
             return False
-        signature = call.signature
-        if signature in self._seen:
-            return False
-        self._seen.add(signature)
+        self._seen.add(call.signature)
         return True
 
     def begin(

@@ -132,7 +132,7 @@ class OpRecorder:
         if op.uninitialised or slot in op.noise:
             return writer.remember(tensor, schema.SOURCE_OP, None, None)
         content = writer.fresh(tensor, schema.SOURCE_OP, mutated=bool(op.written))
-        event.made.append(content)
+        event.computed.append(content)
         return content
 
 

@@ -325,7 +325,6 @@ class Recorder:
         for slot, (name, tensor) in enumerate(flat.tensors):
             content = writer.anew(tensor, schema.SOURCE_INPUT)
             event.inputs.append((slot, name, content))
-            event.made.append(content)
         event.sign = event.plain = ", ".join(flat.plain)
         for kind in flat.opaque:
             self.uncovered.note("input of an unknown type", kind)
@@ -340,7 +339,6 @@ class Recorder:
             read = self._writer.anew if name in changed else self._writer.content
             content = read(tensor, schema.SOURCE_WEIGHT)
             event.inputs.append((slot, name, content))
-            event.made.append(content)
         self._writer.add(event, step.number)
 
     def _module_end(self, step: Step, path: str, result: object) -> None:
@@ -351,7 +349,6 @@ class Recorder:
         for slot, (name, tensor) in enumerate(flat.tensors):
             content = writer.content(tensor, schema.SOURCE_OP)
             event.outputs.append((slot, name, content))
-            event.made.append(content)
         if flat.plain:
             event.plain = ", ".join(flat.plain)
         for kind in flat.opaque:

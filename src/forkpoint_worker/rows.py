@@ -26,7 +26,7 @@ class Event:
     """One event about to be written."""
 
     __slots__ = (
-        "call", "inputs", "inside", "kind", "made", "module", "op", "outputs", "plain", "sign",
+        "call", "computed", "inputs", "inside", "kind", "module", "op", "outputs", "plain", "sign",
     )  # fmt: skip
 
     def __init__(self, kind: int, module: str, op: str = "", inside: int = 1) -> None:
@@ -38,9 +38,8 @@ class Event:
         self.sign = ""
         self.inputs: list[Entry] = []
         self.outputs: list[Entry] = []
-        # what its digest comes from: contents, and the text of plain values
-        self.made: list[Content | None] = []
-        self.plain = ""
+        self.plain = ""  # text of plain values that are part of the digest
+        self.computed: list[Content | None] = []  # of an op: its outputs that are no views
 
 
 class Rows:
@@ -92,7 +91,7 @@ class Rows:
             number, step, event.inside, event.kind, names[event.module],
             names[op] if op else 0, event.call, names[sign] if sign else 0,
         ))  # fmt: skip
-        made, plain = event.made, event.plain
+        made, plain = _made(event), event.plain
         # a single digest stands for itself (`combine`)
         alone = made[0] if len(made) == 1 and not plain else None
         self._made_of.append(alone or (made, plain))
@@ -118,6 +117,14 @@ def digest_of(contents: Contents, plain: str) -> int | None:
     if plain:
         digests.append(of_text(plain))
     return combine(digests) if digests else None
+
+
+def _made(event: Event) -> Contents:
+    """The contents that an event's digest is made of."""
+    if event.kind == schema.KIND_OP:
+        return event.computed
+    given = event.kind in (schema.KIND_INPUT, schema.KIND_WEIGHTS)
+    return [content for _, _, content in (event.inputs if given else event.outputs)]
 
 
 def _numbers(values: Sequence[int]) -> str:

@@ -75,7 +75,6 @@ class Trace(Mode):
             op = self._ops[func] = ops.Op(func)
         call = ops.Call(op, args, kwargs)
         key = self._number(op)
-        signature = call.signature
         with self._guard:
             inputs = [tensor for _, tensor in call.inputs]
             if op.written and key in self._listener.wanted:
@@ -84,7 +83,7 @@ class Trace(Mode):
         with self._guard:
             found = _computed(op, call, result)
             if found and all(map(has_plain_memory, [*inputs, *found])):
-                self._listener.computed(key, Tensors(inputs, found, signature))
+                self._listener.computed(key, Tensors(inputs, found, call.signature))
         return result
 
     def _number(self, op: ops.Op) -> Key:

@@ -93,7 +93,6 @@ class CallRecorder:
     def _end(self, event: Event, given: str, result: object) -> _Values:
         flat = _flattened(result)
         event.outputs = self._read(flat)
-        event.made = [content for _, _, content in event.outputs]
         event.plain = ", ".join(flat.plain)
         for kind in flat.opaque:
             self.note("result of an unknown type", "%s: %s" % (event.op, kind))

@@ -23,8 +23,8 @@ def fresh_trials(comparison: Comparison, prompt: Property, variant: str) -> tupl
 
 def _trial(step: Step, prompt: Property, variant: str) -> Trial:
     # a chained step was given other inputs: its difference is no break of its own
-    state: TrialState
-    state = "not_tried" if step.chained else _STATES.get(step.verdict, "not_tried")
+    verdict = None if step.chained else step.verdict
+    state = _STATES.get(verdict, "not_tried") if verdict else "not_tried"
     return Trial(
         property=prompt,
         step=step.index,

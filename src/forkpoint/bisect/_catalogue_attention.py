@@ -23,6 +23,7 @@ _SIZES = (
 _SHORT = ("float32", *HALF)
 """Attention in float64 is elsewhere; nobody computes it, and it takes the most time."""
 _FLASH = "aten._scaled_dot_product_flash_attention_for_cpu.default"
+_WHOLE = "aten.scaled_dot_product_attention.default"
 
 
 def _heads(b: int, h: int, s: int, d: int) -> Operand:
@@ -39,7 +40,7 @@ def _plain() -> list[Entry]:
             detail, rarely = ("causal", RARELY) if causal else ("full", 1)
             found.append(
                 Entry(
-                    "aten.scaled_dot_product_attention.default",
+                    _WHOLE,
                     (*qkv, None, 0.0, causal),
                     detail=detail,
                     rarely=rarely,
@@ -47,16 +48,14 @@ def _plain() -> list[Entry]:
             )
             found.append(
                 Entry(
-                    "aten._scaled_dot_product_flash_attention_for_cpu.default",
+                    _FLASH,
                     (*qkv, 0.0, causal),
                     detail=detail,
                     rarely=rarely,
                 )
             )
         masked = (*qkv, normal(b, 1, s, s))
-        found.append(
-            Entry("aten.scaled_dot_product_attention.default", masked, detail="mask", rarely=RARELY)
-        )
+        found.append(Entry(_WHOLE, masked, detail="mask", rarely=RARELY))
     return found + _of_heads()
 
 
@@ -68,13 +67,13 @@ def _of_heads() -> list[Entry]:
         (1, 2, 200, 200, 128), (1, 2, 9, 9, 40), (1, 4, 512, 512, 64),
     ):  # fmt: skip
         query, key, value = (Operand((b, h, n, d), order=HEADS) for n in (q, k, k))
-        op = "aten.scaled_dot_product_attention.default"
+        op = _WHOLE
         found.append(Entry(op, (query, key, value), detail="heads"))
         masked = (query, key, value, normal(b, 1, q, k))
         found.append(Entry(op, masked, detail="heads, mask", rarely=RARELY if q < 200 else 1))
         found.append(
             Entry(
-                "aten._scaled_dot_product_flash_attention_for_cpu.default",
+                _FLASH,
                 (query, key, value),
                 detail="heads",
             )
@@ -91,7 +90,7 @@ def _of_heads() -> list[Entry]:
 
 def _forwards() -> list[Entry]:
     """Causal, and with a mask that is added, one for all heads and one for each."""
-    op = "aten.scaled_dot_product_attention.default"
+    op = _WHOLE
     found: list[Entry] = []
     for b, h, s, d in _SIZES:
         qkv = (_heads(b, h, s, d),) * 3

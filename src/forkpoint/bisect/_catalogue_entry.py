@@ -103,6 +103,17 @@ def positive(*shape: int) -> Operand:
     return Operand(shape, fill="uniform", shift=0.5)
 
 
+def small(*shape: int) -> Operand:
+    """Weights of about the size that training leaves."""
+    return Operand(shape, scale=0.1)
+
+
+def gate_weights(gates: int, inputs: int, width: int) -> tuple[Operand, ...]:
+    """What a recurrent layer or cell holds: weights of input and state, and their biases."""
+    rows = gates * width
+    return small(rows, inputs), small(rows, width), small(rows), small(rows)
+
+
 def indices(high: int, *shape: int) -> Operand:
     """Whole numbers from 0 to below ``high``."""
     return Operand(shape, fill="integers", high=high, dtype="int64")

@@ -10,9 +10,11 @@ from forkpoint.bisect._catalogue_entry import (
     Dtype,
     Entry,
     Operand,
+    gate_weights,
     indices,
     normal,
     positive,
+    small,
 )
 
 
@@ -159,11 +161,6 @@ def _resizes() -> list[Entry]:
     return found
 
 
-def _small(*shape: int) -> Operand:
-    """Weights of about the size that training leaves."""
-    return Operand(shape, scale=0.1)
-
-
 def _recurrent() -> list[Entry]:
     """One layer of each kind, over a batch of three sequences of 20."""
     found: list[Entry] = []
@@ -171,10 +168,17 @@ def _recurrent() -> list[Entry]:
         start: Argument = normal(1, 3, 64)
         if name == "lstm":
             start = [normal(1, 3, 64), normal(1, 3, 64)]
-        weights = [
-            _small(gates * 64, 48), _small(gates * 64, 64), _small(gates * 64), _small(gates * 64),
-        ]  # fmt: skip
-        args = (normal(3, 20, 48), start, weights, True, 1, 0.0, False, False, True)
+        args = (
+            normal(3, 20, 48),
+            start,
+            [*gate_weights(gates, 48, 64)],
+            True,
+            1,
+            0.0,
+            False,
+            False,
+            True,
+        )
         found.append(Entry(f"aten.{name}.input", args))
     return found
 
@@ -183,10 +187,10 @@ def _whole() -> list[Entry]:
     """An encoder layer in one op, as torch.nn.TransformerEncoderLayer calls it at inference."""
     width, heads, inner = 64, 4, 128
     attention = (
-        _small(3 * width, width), _small(3 * width), _small(width, width), _small(width),
+        small(3 * width, width), small(3 * width), small(width, width), small(width),
     )  # fmt: skip
-    feed = (_small(inner, width), _small(inner), _small(width, inner), _small(width))
-    norms = (positive(width), _small(width), positive(width), _small(width))
+    feed = (small(inner, width), small(inner), small(width, inner), small(width))
+    norms = (positive(width), small(width), positive(width), small(width))
     source = normal(2, 33, width)
     encoder = (source, width, heads, *attention, True, False, 1e-5, *norms, *feed)
     return [

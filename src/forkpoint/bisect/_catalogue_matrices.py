@@ -9,6 +9,7 @@ from forkpoint.bisect._catalogue_entry import (
     Entry,
     Operand,
     constant,
+    gate_weights,
     indices,
     named,
     normal,
@@ -201,12 +202,7 @@ def _recurrent() -> list[Entry]:
             layers: list[Argument] = []
             for size in (inputs, 2 * width):
                 for _ in range(2):
-                    layers += [
-                        Operand((gates * width, size), scale=0.1),
-                        Operand((gates * width, width), scale=0.1),
-                        Operand((gates * width,), scale=0.1),
-                        Operand((gates * width,), scale=0.1),
-                    ]
+                    layers += gate_weights(gates, size, width)
             start = normal(4, b, width)
             state: Argument = [start, start] if name == "lstm" else start
             args = (normal(t, b, inputs), state, layers, True, 2, 0.0, False, True, False)
@@ -221,12 +217,7 @@ def _recurrent() -> list[Entry]:
             held: Argument = normal(b, width)
             if name == "lstm_cell":
                 held = [normal(b, width), normal(b, width)]
-            weights = (
-                Operand((gates * width, inputs), scale=0.1),
-                Operand((gates * width, width), scale=0.1),
-                Operand((gates * width,), scale=0.1),
-                Operand((gates * width,), scale=0.1),
-            )
+            weights = gate_weights(gates, inputs, width)
             found.append(Entry(named(name), (normal(b, inputs), held, *weights)))
     return found
 

@@ -67,8 +67,7 @@ def _special() -> list[Entry]:
 def _with_numbers(x: Operand, above: Operand) -> list[Entry]:
     """With a number as the other operand, rounded division, and conversions."""
     found = [
-        Entry(f"aten.{op}.Tensor_mode", (x, above), kwargs={"rounding_mode": how}, detail=how)
-        for op in ("div",)
+        Entry("aten.div.Tensor_mode", (x, above), kwargs={"rounding_mode": how}, detail=how)
         for how in ("floor", "trunc")
     ]
     for op in ("remainder", "fmod", "div", "mul"):

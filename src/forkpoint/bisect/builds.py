@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import pairwise
 
+from packaging.version import InvalidVersion, Version
+
 from forkpoint.bisect.model import Tried
+from forkpoint.environments import packages_of
 
 
 def other_builds(package: str, releases: Sequence[Tried]) -> Iterator[str]:
@@ -28,10 +32,12 @@ def other_builds(package: str, releases: Sequence[Tried]) -> Iterator[str]:
 
 
 def _kind(package: str, lock: Sequence[str]) -> str:
-    found = re.compile(rf"{re.escape(package)}==[^+\s]+\+([A-Za-z]+)", re.IGNORECASE)
-    labels = [match.group(1).lower() for line in lock if (match := found.match(line))]
-    with_cuda = any(line.startswith("nvidia-") for line in lock)
-    return labels[0] if labels else "cu" if with_cuda else ""
+    packages = packages_of(lock)
+    with suppress(InvalidVersion):  # not there, or from a URL
+        label = re.match("[a-z]+", Version(packages.get(package, "")).local or "")
+        if label:
+            return label.group()
+    return "cu" if any(name.startswith("nvidia-") for name in packages) else ""
 
 
 def _in_words(kind: str) -> str:

@@ -8,7 +8,7 @@ from forkpoint.environments.builder import build, clean_packages, is_built
 from forkpoint.environments.cache import CacheEntry, EnvironmentCache, write_atomically
 from forkpoint.environments.config import Config, load_config, parse_size
 from forkpoint.environments.disk import total as disk_usage
-from forkpoint.environments.environment import Environment
+from forkpoint.environments.environment import Environment, packages_of
 from forkpoint.environments.interpreters import (
     Interpreter,
     choose_interpreter,
@@ -43,6 +43,7 @@ __all__ = [
     "interpreter_at",
     "is_built",
     "load_config",
+    "packages_of",
     "parse_requirement",
     "parse_size",
     "parse_spec",

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from forkpoint.environments.spec import EnvironmentSpec
+
+
+def packages_of(lock: Iterable[str]) -> dict[str, str]:
+    """Version, or URL, of each package by name, from the lines of a lock."""
+    found: dict[str, str] = {}
+    for line in lock:
+        name, separator, rest = line.partition("==")
+        if not separator:
+            name, _, rest = line.partition(" @ ")
+        found[name] = rest
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +44,7 @@ class Environment:
     @property
     def packages(self) -> dict[str, str]:
         """Version, or URL, of each package by name."""
-        found: dict[str, str] = {}
-        for line in self.lock:
-            name, separator, rest = line.partition("==")
-            if not separator:
-                name, _, rest = line.partition(" @ ")
-            found[name] = rest
-        return found
+        return packages_of(self.lock)
 
     def altered(
         self,
