@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from forkpoint.errors import FULL, ForkpointError
+from forkpoint.inert import plain
 
 FINE, DIVERGENT, TROUBLE = 0, 1, 2
 """Exit statuses: identical or within tolerance; divergent; an error, or nothing certain."""
@@ -56,11 +58,9 @@ def say(message: str, hint: str = "") -> None:
 
 
 def visible(text: str) -> str:
-    """Foreign text without what could steer a terminal."""
-    return "".join(
-        character if character.isprintable() or character in "\n\t" else "\N{REPLACEMENT CHARACTER}"
-        for character in click.unstyle(text)
-    )
+    """Foreign text without what could steer a terminal; lines and tabs stay."""
+    pieces = re.split("([\n\t])", click.unstyle(text))
+    return "".join(piece if piece in "\n\t" else plain(piece) for piece in pieces)
 
 
 def _notes(stop: BaseException) -> list[str]:

@@ -53,7 +53,7 @@ def _largest(artifacts: Sequence[Artifact]) -> tuple[str, str]:
     if not measured:
         return "none", "no numbers were compared"
     size, one = max(measured, key=lambda pair: pair[0])
-    return words.number(size), f"in {words.shorten(one.path, 60)}" if size else ""
+    return words.number(size), f"in {words.shorten(words.name(one.path), 60)}" if size else ""
 
 
 def _order(rankings: Sequence[RankingMetrics]) -> tuple[str, str, str]:

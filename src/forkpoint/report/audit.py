@@ -12,6 +12,7 @@ from rich.text import Text
 from forkpoint.audit import SCHEMA, Audit, Break, PropertyResult, SizeClasses
 from forkpoint.errors import UsageError
 from forkpoint.report import words
+from forkpoint.report.json import encoded_json
 from forkpoint.report.markdown import escape, markdown_table
 
 QUESTIONS = {
@@ -37,7 +38,7 @@ _MOST_CLASSES = 3
 
 def audit_to_json(found: Audit) -> bytes:
     """The audit as UTF-8 JSON with a final newline."""
-    return msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
+    return msgspec.json.format(encoded_json(found), indent=2) + b"\n"
 
 
 def audit_from_json(data: bytes) -> Audit:

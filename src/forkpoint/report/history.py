@@ -13,6 +13,7 @@ from rich.text import Text
 
 from forkpoint.bisect import Bisection, Change, Diagnosis, History, Row, RowChange
 from forkpoint.model import Origin
+from forkpoint.report.json import encoded_json
 from forkpoint.report.words import counted, number, operator, plain, ulp
 
 MAX_ROWS = 40
@@ -26,7 +27,7 @@ _MATRIX = {"amx_tile": "AMX"}
 
 def to_json(found: History | Bisection) -> bytes:
     """The result as indented JSON, in the terms of its schema."""
-    return msgspec.json.format(msgspec.json.encode(found), indent=1) + b"\n"
+    return msgspec.json.format(encoded_json(found), indent=1) + b"\n"
 
 
 def from_json(data: bytes) -> History:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import cast
 
 import msgspec
@@ -10,6 +11,7 @@ from forkpoint.audit import SCHEMA as AUDIT_SCHEMA
 from forkpoint.audit import Audit
 from forkpoint.bisect import BISECT_SCHEMA, HISTORY_SCHEMA, Bisection, History
 from forkpoint.errors import UsageError
+from forkpoint.inert import HIDDEN, encodable
 from forkpoint.model import ARTIFACTS_SCHEMA, SCHEMA, ArtifactComparison, Comparison
 
 _AGAIN = "Write it again with `forkpoint diff BASELINE CANDIDATE --format json`."
@@ -17,7 +19,7 @@ _AGAIN = "Write it again with `forkpoint diff BASELINE CANDIDATE --format json`.
 
 def to_json(comparison: Comparison, *, indent: int = 2) -> bytes:
     """UTF-8 JSON with a final newline; ``indent`` 0 gives a single line."""
-    encoded = msgspec.json.encode(comparison)
+    encoded = encoded_json(comparison)
     return (msgspec.json.format(encoded, indent=indent) if indent else encoded) + b"\n"
 
 
@@ -38,7 +40,32 @@ def from_json(data: bytes | str) -> Comparison:
 
 def artifacts_to_json(result: ArtifactComparison) -> bytes:
     """A comparison of files as UTF-8 JSON with a final newline."""
-    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
+    return msgspec.json.format(encoded_json(result), indent=2) + b"\n"
+
+
+def encoded_json(value: object) -> bytes:
+    """JSON of any result in UTF-8, inert on a terminal.
+
+    What has no ink is written as JSON's own escapes; text that UTF-8 cannot hold (names of
+    files that are no text) is spelled out, as in every other format.
+    """
+    try:
+        encoded = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        encoded = msgspec.json.encode(_encodable(msgspec.to_builtins(value)))
+    if encoded.isascii():
+        return encoded
+    return HIDDEN.sub(lambda found: json.dumps(found[0])[1:-1], encoded.decode()).encode()
+
+
+def _encodable(value: object) -> object:
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encodable(item) for item in value]
+    return value
 
 
 def json_schema() -> dict[str, object]:

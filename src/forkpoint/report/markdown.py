@@ -23,8 +23,8 @@ MAX_NAME = 100
 MAX_TEXT = 3000
 
 _ACTIVE = re.compile(r"([\\`*_{}\[\]<>#!|~&$])")
-# these act on the rendered text: people are notified, issues and pages are linked
-_LINKING = re.compile(r"(@|#|://|www\.)")
+# these act on the rendered text: people are notified, issues and pages linked, pictures drawn
+_LINKING = re.compile(r"(@|#|://|www\.|\bGH-|(?<!:):(?=[\w+-]+:))", re.IGNORECASE)
 _CODE = re.compile(r"`(\w(?:[\w.=:, -]*\w)?)`")  # nothing that could end the span, notify or link
 
 

@@ -15,12 +15,12 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from forkpoint.errors import FULL, StorageFull, UsageError
 from forkpoint.report import words
+from forkpoint.report.json import encoded_json
 
 MAX_ROWS = 200
 
@@ -76,7 +76,7 @@ def asset(*names: str) -> str:
 
 def data_block(value: object) -> Markup:
     """JSON that cannot end its script element: every ``<`` is written as an escape."""
-    encoded = msgspec.json.encode(value).decode()
+    encoded = encoded_json(value).decode()
     return Markup(encoded.replace("<", "\\u003c"))  # noqa: S704 - no "<" is left in it
 
 
@@ -104,6 +104,7 @@ def _environment() -> Environment:
     environment.filters.update(
         code_spans=code_spans,
         plain=words.plain,
+        name=words.name,
         operator=words.operator,
         number=words.number,
         count=words.count,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from forkpoint.model import Artifact, Comparison, RankingMetrics, Verdict
 from forkpoint.report import words
+from forkpoint.report.files import artifact_name
 from forkpoint.report.heat import ABSENT, IDENTICAL, complete_heat, letter
 from forkpoint.report.summary import fork_groups
 
@@ -125,7 +126,7 @@ def _files(artifacts: Sequence[Artifact]) -> Iterator[Stage]:
     if not files:
         return
     unlike = [one for one in files if one.verdict is not Verdict.IDENTICAL]
-    first = f"{words.shorten(unlike[0].path, 60)}: {unlike[0].summary}" if unlike else ""
+    first = f"{artifact_name(unlike[0])}: {unlike[0].summary}" if unlike else ""
     yield Stage(
         name="files",
         said=f"{len(unlike):,} of {words.counted(len(files), 'file')} differ",

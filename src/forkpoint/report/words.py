@@ -7,9 +7,10 @@ that a person gets to see; escaping for a markup language is the formats' own ta
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 
+from forkpoint.inert import name as name  # noqa: PLC0414 - exported, as its sister is
+from forkpoint.inert import plain as plain  # noqa: PLC0414
 from forkpoint.model import Fork, Metrics, Step, Verdict
 
 VERDICTS = {
@@ -28,24 +29,6 @@ LONG_NAME = 100
 _TIMES, _TO = "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
 _OPERATOR = re.compile(r"\w+\.\w+\.\w+", re.ASCII)
 _ENTRY_END = re.compile(r",\s+|\s+-\s+|\s*\n\s*")
-_BIDI = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_UNSAFE = frozenset({"Cc", "Cs", "Zl", "Zp"})
-
-
-def plain(text: str) -> str:
-    r"""Text on one line that no terminal or browser acts on: control characters as ``\x1b``.
-
-    Direction marks are spelled out too: they could make one name look like another.
-    """
-    if text.isprintable() and text.isascii():
-        return text
-    return "".join(_visible(character) for character in text)
-
-
-def _visible(character: str) -> str:
-    if character in _BIDI or unicodedata.category(character) in _UNSAFE:
-        return character.encode("unicode_escape").decode("ascii")
-    return character
 
 
 def shorten(text: str, limit: int) -> str:
@@ -72,8 +55,8 @@ def module(path: str, root: str) -> str:
 
 def place(fork: Fork, root: str) -> str:
     """``aten::addmm in pooler.dense``, or the module alone where no op is known."""
-    where = shorten(module(fork.module, root), LONG_NAME)
-    return f"{shorten(operator(fork.op), LONG_NAME)} in {where}" if fork.op else where
+    where = shorten(name(module(fork.module, root)), LONG_NAME)
+    return f"{shorten(name(operator(fork.op)), LONG_NAME)} in {where}" if fork.op else where
 
 
 def shape(sizes: Sequence[int]) -> str:
