@@ -32,6 +32,7 @@ class ThreadState(threading.local):
     stack: tuple[str, ...] = ()  # paths of the modules under way
     busy = False  # the recorder's own tensor work must not be recorded
     opaque = False  # inside something that must run as if nobody watched
+    number: int | None = None  # 0 is the main thread
     mode: OpMode | None = None  # the dispatch mode that is active in this thread
 
 

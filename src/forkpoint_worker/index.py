@@ -17,6 +17,8 @@ _INSERT = {
     "step": "INSERT OR REPLACE INTO step VALUES (?, ?, ?, ?, ?)",
     "event": "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "value": "INSERT INTO value VALUES (?, ?, ?, ?, ?)",
+    "plain": "INSERT INTO plain VALUES (?, ?, ?, ?, ?)",
+    "unread": "INSERT INTO unread VALUES (?, ?, ?, ?, ?)",
     "tensor": "INSERT INTO tensor VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     "stored": "INSERT INTO stored VALUES (?, ?, ?)",
     "metric": "INSERT INTO metric VALUES (?, ?, ?, ?)",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import threading
 from dataclasses import dataclass, field
 from typing import Any, Callable, Iterator, Mapping, Sequence
@@ -68,6 +69,7 @@ class Recorder:
         self._status = status or NoStatus()
         self._guard = Guard()
         self._thread = self._guard.thread
+        self._threads = itertools.count(1)
         self._roots = Roots()
         self._signatures = Signatures()
         self._ops = OpRecorder(
@@ -300,6 +302,7 @@ class Recorder:
         writer = self._writer
         number, self.steps = self.steps, self.steps + 1
         step = Step(number, self._plan.pick(number), self._roots, module)
+        step.thread = self._thread_number()
         if writer.reference is not None:
             step.kept = writer.reference.step(number)
         writer.known.watch(step.level == schema.OP)
@@ -325,7 +328,7 @@ class Recorder:
         for slot, (name, tensor) in enumerate(flat.tensors):
             content = writer.anew(tensor, schema.SOURCE_INPUT)
             event.inputs.append((slot, name, content))
-        event.sign = event.plain = ", ".join(flat.plain)
+        event.taken, event.sign, event.plain = flat, flat.shown, flat.exact
         for kind in flat.opaque:
             self.uncovered.note("input of an unknown type", kind)
         writer.add(event, step.number)
@@ -349,8 +352,9 @@ class Recorder:
         for slot, (name, tensor) in enumerate(flat.tensors):
             content = writer.content(tensor, schema.SOURCE_OP)
             event.outputs.append((slot, name, content))
-        if flat.plain:
-            event.plain = ", ".join(flat.plain)
+        event.plain = flat.exact
+        if path == "":
+            event.given = flat
         for kind in flat.opaque:
             self.uncovered.note("output of an unknown type", kind)
         number = writer.add(event, step.number)
@@ -371,5 +375,12 @@ class Recorder:
 
     def _step_row(self, step: Step, state: int) -> None:
         name = self._writer.index.names[step.name]
-        thread = 0 if threading.current_thread() is threading.main_thread() else 1
-        self._writer.index.add("step", (step.number, name, step.level, state, thread))
+        self._writer.index.add("step", (step.number, name, step.level, state, step.thread))
+
+    def _thread_number(self) -> int:
+        """0 is the main thread, the others are numbered as they come."""
+        thread = self._thread
+        if thread.number is None:
+            main = threading.current_thread() is threading.main_thread()
+            thread.number = 0 if main else next(self._threads)
+        return thread.number

@@ -25,14 +25,17 @@ _QUERY = (
 )
 
 _CALLS = (
-    "SELECT o.text, e.call, e.id, e.digest, s.text FROM event e JOIN name o ON o.id = e.op "
-    "LEFT JOIN name s ON s.id = e.signature WHERE e.kind = ?"
+    "SELECT o.text, e.call, e.id, e.digest FROM event e JOIN name o ON o.id = e.op WHERE e.kind = ?"
 )
 _RETURNED = (
     "SELECT n.text, t.digest, d.text, s.text, r.text, st.file, st.key FROM value v "
     "JOIN tensor t ON t.id = v.tensor LEFT JOIN stored st ON st.tensor = v.tensor "
     "JOIN name n ON n.id = v.name JOIN name d ON d.id = t.dtype JOIN name s ON s.id = t.shape "
     "JOIN name r ON r.id = t.stride WHERE v.event = ? AND v.role = ? ORDER BY v.slot"
+)
+_PLAIN = (
+    "SELECT n.text, t.text FROM plain p JOIN name n ON n.id = p.name JOIN name t ON t.id = p.text "
+    "WHERE p.event = ? AND p.role = ? AND p.slot >= 0 ORDER BY p.slot"
 )
 
 Place = Tuple[int, str, str, int, int]  # kind, module, op, call, slot
@@ -83,11 +86,13 @@ class ReturnedTensor:
 
 
 class Returned:
-    """What one call of a watched function returned: ``digest`` is of all, ``plain`` the text."""
+    """What one call of a watched function returned: ``digest`` of all, ``plain`` [(name, text)]."""
 
     __slots__ = ("digest", "plain", "tensors")
 
-    def __init__(self, digest: int | None, plain: str, tensors: list[ReturnedTensor]) -> None:
+    def __init__(
+        self, digest: int | None, plain: list[tuple[str, str]], tensors: list[ReturnedTensor]
+    ) -> None:
         self.digest = digest
         self.plain = plain
         self.tensors = tensors
@@ -106,7 +111,7 @@ class Reference:
         self._gate = gate
         self._connection = None if gate else _open(self._index)
         self._shards = Maps(os.path.join(folder, "tensors"))
-        self._calls: dict[tuple[str, int], tuple[int, int | None, str]] | None = None
+        self._calls: dict[tuple[str, int], tuple[int, int | None]] | None = None
         self._limits: Mapping[str, metrics.Limits] = tolerance.get("limits") or {}
         self._by_name: Mapping[str, metrics.Limits] = tolerance.get("outputs") or {}
 
@@ -130,14 +135,15 @@ class Reference:
         """The result of a watched function's call; None where no such call was recorded."""
         if self._calls is None:
             rows = self._opened().execute(_CALLS, (schema.KIND_WATCH,))
-            self._calls = {(op, n): (event, digest, sign) for op, n, event, digest, sign in rows}
+            self._calls = {(op, n): (event, digest) for op, n, event, digest in rows}
         found = self._calls.get((function, call))
         if found is None:
             return None
-        event, digest, sign = found
+        event, digest = found
+        plain = self._opened().execute(_PLAIN, (event, schema.ROLE_OUT)).fetchall()
         rows = self._opened().execute(_RETURNED, (event, schema.ROLE_OUT))
         tensors = [self._tensor(event, *row) for row in rows]
-        return Returned(digest, (sign or "").partition(" -> ")[2], tensors)
+        return Returned(digest, plain, tensors)
 
     def _tensor(
         self, event: int, name: str, digest: int | None, dtype: str, shape: str, *rest: Any

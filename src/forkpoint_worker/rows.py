@@ -7,7 +7,7 @@ that lead to others would make Python's garbage collector run in the midst of a 
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple, Union
 
 import torch
 
@@ -15,6 +15,9 @@ from . import schema
 from .digest import combine, dtype_name, of_text
 from .index import Index
 from .known import Content, Key, Layout
+
+if TYPE_CHECKING:
+    from .values import Flat
 
 Entry = Tuple[int, str, Optional[Content]]  # slot, name, content
 Contents = Sequence[Optional[Content]]
@@ -26,7 +29,8 @@ class Event:
     """One event about to be written."""
 
     __slots__ = (
-        "call", "computed", "inputs", "inside", "kind", "module", "op", "outputs", "plain", "sign",
+        "call", "computed", "given", "inputs", "inside", "kind", "module", "op", "outputs", "plain",
+        "sign", "taken",
     )  # fmt: skip
 
     def __init__(self, kind: int, module: str, op: str = "", inside: int = 1) -> None:
@@ -40,6 +44,8 @@ class Event:
         self.outputs: list[Entry] = []
         self.plain = ""  # text of plain values that are part of the digest
         self.computed: list[Content | None] = []  # of an op: its outputs that are no views
+        self.taken: Flat | None = None  # what it took and gave that is no tensor, to be written
+        self.given: Flat | None = None
 
 
 class Rows:
@@ -48,6 +54,8 @@ class Rows:
     def __init__(self, index: Index) -> None:
         self._index = index
         self._add_value = index.adder("value")
+        self._add_plain = index.adder("plain")
+        self._add_unread = index.adder("unread")
         self._layouts: dict[tuple[object, ...], Layout] = {}
         self._contents: list[Content] = []
         self._heads: list[tuple[int, ...]] = []  # of events: their rows without the digest
@@ -86,6 +94,10 @@ class Rows:
         for slot, text, content in event.outputs:
             if content is not None:
                 add((number, schema.ROLE_OUT, slot, names[text], content.id))
+        if event.taken is not None:
+            self._others(number, schema.ROLE_IN, event.taken)
+        if event.given is not None:
+            self._others(number, schema.ROLE_OUT, event.given)
         op, sign = event.op, event.sign
         self._heads.append((
             number, step, event.inside, event.kind, names[event.module],
@@ -96,6 +108,17 @@ class Rows:
         alone = made[0] if len(made) == 1 and not plain else None
         self._made_of.append(alone or (made, plain))
         return number
+
+    def _others(self, number: int, role: int, flat: Flat) -> None:
+        """The rows of what an event took or gave that are no tensors."""
+        names, add = self._index.names, self._add_plain
+        if flat.tensors or flat.plain or flat.unread or flat.structure:
+            structure = flat.structure or "Tensor"
+            add((number, role, schema.STRUCTURE, names["structure"], names[structure]))
+        for slot, (name, text) in enumerate(flat.plain):
+            add((number, role, slot, names[name], names[text]))
+        for slot, (name, why) in enumerate(flat.unread):
+            self._add_unread((number, role, slot, names[name], names[why]))
 
     def flush(self) -> None:
         """Queue what waits for the index's next commit; digests must have been fetched."""

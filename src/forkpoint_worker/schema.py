@@ -4,13 +4,17 @@ Events are numbered in the order in which they *end*; a step's ``input`` event c
 its root module's event last. An event's ``digest`` sums up all of its tensor outputs (for an
 ``input`` or ``weights`` event: all of its values), so two recordings are compared by one
 integer an event. It is null where nothing has a digest of its own: an op that returns only
-views or no tensor at all, or an output that could not be hashed (see ``uncovered``).
+views or no tensor at all, or an output that could not be hashed (see ``uncovered``). The digest of
+an input, of an outermost module and of a watched call goes over plain values and the structure of
+containers, too; what could not be read (``unread``) is in no digest.
 """
 
 FORMAT = "forkpoint.recording/1"
 CAPSULE_FORMAT = "forkpoint.capsule/1"
 DIGEST = "multilinear-columns-128x1024/2"
 """How digests are made (`digest`, which needs torch): those of two names say nothing together."""
+EVENTS = DIGEST + ", events/2"
+"""How the digests of a recording's events are made of those of their values."""
 
 # step.level and event.kind
 BARE, MODULE, OP = 0, 1, 2
@@ -21,13 +25,16 @@ OPEN, COMPLETE, RAISED = 0, 1, 2
 ROLE_IN, ROLE_OUT = 0, 1
 # tensor.source
 SOURCE_OP, SOURCE_INPUT, SOURCE_WEIGHT, SOURCE_OUTSIDE, SOURCE_VIEW = 0, 1, 2, 3, 4
+# plain.slot of the structure of what an event took or gave
+STRUCTURE = -1
 # uncovered.kind of watched calls that kept their own result; detail: "FUNCTION: WHY"
 NOT_SWAPPED = "not swapped"
 
 TABLES = {
     # interned text: module paths, op names, dtypes, shapes ("32,77"), signatures
     "name": "CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL)",
-    # one outermost module call; module: display name of the root ("BertModel", "Net#2")
+    # one outermost module call; module: display name of the root ("BertModel", "Net#2"); thread:
+    # 0 is the main one, others are numbered in the order in which they first called a module
     "step": (
         "CREATE TABLE step (id INTEGER PRIMARY KEY, module INTEGER NOT NULL, "
         "level INTEGER NOT NULL, state INTEGER NOT NULL, thread INTEGER NOT NULL)"
@@ -48,6 +55,21 @@ TABLES = {
     "value": (
         "CREATE TABLE value (event INTEGER NOT NULL, role INTEGER NOT NULL, "
         "slot INTEGER NOT NULL, name INTEGER NOT NULL, tensor INTEGER NOT NULL, "
+        "PRIMARY KEY (event, role, slot)) WITHOUT ROWID"
+    ),
+    # the values of an event that are no tensors (input, outermost module and watch events; others
+    # may have them); text: exact, or the start of it and a digest of the whole. Slot -1 holds the
+    # structure: types, keys and lengths of the containers. Slots of this table and of ``unread``
+    # count its own rows
+    "plain": (
+        "CREATE TABLE plain (event INTEGER NOT NULL, role INTEGER NOT NULL, "
+        "slot INTEGER NOT NULL, name INTEGER NOT NULL, text INTEGER NOT NULL, "
+        "PRIMARY KEY (event, role, slot)) WITHOUT ROWID"
+    ),
+    # a value of an event that could not be read; name: its place; why: with its type
+    "unread": (
+        "CREATE TABLE unread (event INTEGER NOT NULL, role INTEGER NOT NULL, "
+        "slot INTEGER NOT NULL, name INTEGER NOT NULL, why INTEGER NOT NULL, "
         "PRIMARY KEY (event, role, slot)) WITHOUT ROWID"
     ),
     # one content of one tensor; dtype "float32"; shape and stride "32,77"; base: for a view
@@ -73,6 +95,8 @@ TABLES = {
         "count INTEGER NOT NULL, PRIMARY KEY (kind, detail)) WITHOUT ROWID"
     ),
 }
+ADDED = frozenset(("plain", "unread"))
+"""Tables that recordings of older releases lack: absent is empty."""
 INDEXES = {
     "event_step": "CREATE INDEX event_step ON event (step)",
 }

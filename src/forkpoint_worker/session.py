@@ -13,7 +13,7 @@ from . import fingerprint, manifest
 from .plan import Plan
 from .recorder import Options, Recorder
 from .reference import Reference
-from .schema import DIGEST, FORMAT
+from .schema import EVENTS, FORMAT
 from .status import Status
 from .uncovered import Watch
 from .watch import Functions
@@ -42,7 +42,7 @@ class Session:
             "script": job.get("script") or job.get("module") or "",
             "argv": list(job.get("argv") or ()),
             "settings": job.get("settings") or {},
-            "digest": {"name": DIGEST},
+            "digest": {"name": EVENTS},
             "started": self._started,
             "tolerance": (job.get("tolerance") or {}) if job.get("reference") else None,
         }

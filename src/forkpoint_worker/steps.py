@@ -29,6 +29,7 @@ class Step:
         self.name = roots.name(root)
         self.calls: dict[tuple[int, str, str, int], int] = {}
         self.inside = 1
+        self.thread = 0
         self.window = pick.window and pick.after is None
         self.kept: dict[Place, Kept] = {}
         self.again: Callable[[str, object], None] | None = None  # set while it is called again

@@ -22,7 +22,7 @@ from ._compat import has_plain_memory
 from .digest import dtype_name
 from .reference import Reference, Returned, ReturnedTensor, numbers
 from .rows import Entry, Event, digest_of
-from .values import MAX_DEPTH, MAX_TEXT, PLAIN, Flat, cut, from_numpy, parts, text_of
+from .values import MAX_DEPTH, MAX_TEXT, PLAIN, Flat, from_numpy, parts, text_of
 from .writer import Writer
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ class Swap:
             raise Unlike("the reference's call returned nothing that was hashed")
         _require_alike(event.outputs, other.tensors)
         self._writer.hasher.fetch()
-        made = _Rebuilding(event.outputs, other, _texts(flat.plain, other)).of("result", own)
+        made = _Rebuilding(event.outputs, other, _texts(flat, other)).of("result", own)
         if self._digest(flatten(made)) != other.digest:
             raise Unlike("what was rebuilt has not the digest that the reference recorded")
         return made
@@ -78,7 +78,7 @@ class Swap:
     def _digest(self, flat: Flat) -> int | None:
         made = [self._writer.fresh(tensor, schema.SOURCE_OUTSIDE) for _, tensor in flat.tensors]
         self._writer.hasher.fetch()
-        return digest_of(made, ", ".join(flat.plain))
+        return digest_of(made, flat.exact)
 
 
 def _require_alike(own: Sequence[Entry], other: Sequence[ReturnedTensor]) -> None:
@@ -89,25 +89,11 @@ def _require_alike(own: Sequence[Entry], other: Sequence[ReturnedTensor]) -> Non
         raise Unlike("the reference's result holds other tensors, or more or fewer of them")
 
 
-def _texts(own: Sequence[str], other: Returned) -> Iterator[str]:
+def _texts(own: Flat, other: Returned) -> Iterator[str]:
     """The reference's plain values as text, in the order of one's own."""
-    if cut(", ".join(own)) == other.plain:  # also where the text was cut: it ends in a digest
-        return iter([entry.partition("=")[2] for entry in own])
-    named = [entry.partition("=")[0] for entry in own]
-    rest, found = other.plain, []
-    for number, name in enumerate(named):
-        if not rest.startswith(name + "="):
-            raise Unlike("the reference's plain values are others, or were not recorded whole")
-        rest = rest[len(name) + 1 :]
-        more = number + 1 < len(named)
-        end = rest.find(", %s=" % named[number + 1]) if more else len(rest)
-        if end < 0:
-            raise Unlike("the reference's plain values are others, or were not recorded whole")
-        found.append(rest[:end])
-        rest = rest[end + 2 :]
-    if rest:
-        raise Unlike("the reference's result holds more plain values")
-    return iter(found)
+    if [name for name, _ in own.plain] != [name for name, _ in other.plain]:
+        raise Unlike("the reference's result holds other plain values, or more or fewer of them")
+    return iter([text for _, text in other.plain])
 
 
 class _Rebuilding:

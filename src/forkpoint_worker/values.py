@@ -28,37 +28,64 @@ MAX_TEXT = 200
 
 
 class Flat:
-    """``tensors``: [(name, tensor)]; ``plain``: ["name=value"]; ``opaque``: type names."""
+    """What a value holds, by the names of the places.
 
-    __slots__ = ("opaque", "plain", "tensors")
+    ``tensors``: [(name, tensor)]; ``plain``: [(name, text)]; ``unread``: [(name, why)];
+    ``structure``: types, keys and lengths of the containers, "" for a lone tensor.
+    """
+
+    __slots__ = ("plain", "structure", "tensors", "unread")
 
     def __init__(self) -> None:
         self.tensors: list[tuple[str, torch.Tensor]] = []
-        self.plain: list[str] = []
-        self.opaque: list[str] = []
+        self.plain: list[tuple[str, str]] = []
+        self.unread: list[tuple[str, str]] = []
+        self.structure = ""
 
-    def add(self, name: str, value: object, depth: int = 0) -> None:
-        """Take in a value and what it holds (tuples, lists, dicts, dataclasses)."""
+    @property
+    def opaque(self) -> list[str]:
+        """What kinds of things could not be read."""
+        return [why for _, why in self.unread]
+
+    @property
+    def shown(self) -> str:
+        """The plain values as one line, to be shown."""
+        return ", ".join("%s=%s" % pair for pair in self.plain)
+
+    @property
+    def exact(self) -> str:
+        """All that is no tensor as one text for a digest; "" for a lone tensor."""
+        if not self.structure and not self.plain:
+            return ""
+        return repr((self.structure, self.plain))
+
+    def add(self, name: str, value: object, depth: int = 0) -> str:
+        """Take in a value and what it holds (tuples, lists, dicts, dataclasses); its structure."""
+        kind = type(value).__name__
         if isinstance(value, torch.Tensor):
             self.tensors.append((name, value))
-        elif isinstance(value, PLAIN):
-            self.plain.append("%s=%s" % (name, text_of(value)))
-        else:
-            held = parts(name, value) if depth <= MAX_DEPTH else None
-            if held is None:
-                self.opaque.append(type(value).__name__)
-                return
-            for part, item in held:
-                self.add(part, item, depth + 1)
+            return kind
+        if isinstance(value, PLAIN):
+            self.plain.append((name or "out", text_of(value)))
+            return kind
+        held = parts(name, value) if depth <= MAX_DEPTH else None
+        if held is None:
+            self.unread.append((name or "out", kind))
+            return kind
+        inner = [(part[len(name) :], self.add(part, item, depth + 1)) for part, item in held]
+        return "%s(%s)" % (kind, ", ".join("%r: %s" % pair for pair in inner))
 
     def add_arguments(
         self, names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> None:
         """Take in a call's arguments; ``names`` are those of the positional parameters."""
-        for i, value in enumerate(args):
-            self.add(names[i] if i < len(names) else "args[%d]" % (i - len(names)), value)
-        for name, value in kwargs.items():
-            self.add(name, value)
+        given = [
+            (names[i] if i < len(names) else "args[%d]" % (i - len(names)), value)
+            for i, value in enumerate(args)
+        ]
+        given += kwargs.items()
+        inner = ["%s: %s" % (name, self.add(name, value)) for name, value in given]
+        self.structure = cut("(%s)" % ", ".join(inner))
 
 
 def parts(name: str, value: object) -> list[tuple[str, Any]] | None:
@@ -100,7 +127,7 @@ def outputs(value: object) -> Flat:
     if isinstance(value, torch.Tensor):  # nearly all of them
         flat.tensors.append(("out", value))
     else:
-        flat.add("", value)
+        flat.structure = cut(flat.add("", value))
     return flat
 
 

@@ -88,17 +88,18 @@ class CallRecorder:
         flat = _Values()
         flat.add_arguments(names, args, kwargs)
         event.inputs = self._read(flat)
-        return event, cut(", ".join(flat.plain))
+        event.taken = flat
+        return event, cut(flat.shown)
 
     def _end(self, event: Event, given: str, result: object) -> _Values:
         flat = _flattened(result)
         event.outputs = self._read(flat)
-        event.plain = ", ".join(flat.plain)
+        event.given, event.plain = flat, flat.exact
         for kind in flat.opaque:
             self.note("result of an unknown type", "%s: %s" % (event.op, kind))
         if flat.cut:
             self.note("values left out", "%s: after the first %d" % (event.op, _MOST))
-        self._write(event, "%s -> %s" % (given, cut(event.plain)))
+        self._write(event, "%s -> %s" % (given, cut(flat.shown)))
         tensors = [tensor for _, tensor in flat.tensors]
         self._writer.keep_all(event.outputs, tensors)
         return flat
@@ -242,19 +243,19 @@ class _Values(Flat):
         super().__init__()
         self.cut = False
 
-    def add(self, name: str, value: object, depth: int = 0) -> None:
+    def add(self, name: str, value: object, depth: int = 0) -> str:
         """Take in a value and what it holds, up to a number of values."""
         if len(self.plain) + len(self.tensors) >= _MOST:
             self.cut = True
-            return
+            return "..."
         if isinstance(value, (set, frozenset)):
             value = sorted(value, key=repr)
         elif type(value).__module__.partition(".")[0] == "numpy":
             value = from_numpy(value)
-        super().add(name, value, depth)
+        return super().add(name, value, depth)
 
 
 def _flattened(result: object) -> _Values:
     flat = _Values()
-    flat.add("result", result)
+    flat.structure = cut(flat.add("result", result))
     return flat

@@ -76,6 +76,64 @@ def test_what_was_written_is_read(folder: Path) -> None:
         assert [row.count for row in recording.uncovered()] == [2]
 
 
+@pytest.fixture
+def with_others(tmp_path: Path) -> Path:
+    """A recording of one step with plain values and one that could not be read."""
+    path = tmp_path / "others"
+    with RecordingBuilder(path) as rec, rec.step("Net", inputs={"x": X}) as step:
+        event = step.root({"logits": X})
+        rec.plain(event, schema.ROLE_OUT, "dict(logits: Tensor, loss: float)", {"loss": "0.5"})
+        rec.unread(event, schema.ROLE_OUT, {"rest": "generator"})
+    return path
+
+
+def test_values_that_are_no_tensors_are_read(with_others: Path) -> None:
+    with Recording.open(with_others) as recording:
+        event = recording.events(0)[-1].id
+        rows = recording.plain(event)
+        assert [(row.role, row.slot, row.name, row.text) for row in rows] == [
+            (schema.ROLE_OUT, -1, "structure", "dict(logits: Tensor, loss: float)"),
+            (schema.ROLE_OUT, 0, "loss", "0.5"),
+        ]
+        (unread,) = recording.unread(event)
+        assert (unread.name, unread.why) == ("rest", "generator")
+        assert recording.plain_by_event() == {event: rows}
+        assert recording.unread_by_event() == {event: (unread,)}
+        assert recording.plain(event - 1) == recording.unread(event - 1) == ()
+
+
+def test_a_recording_of_an_older_release_holds_none(with_others: Path) -> None:
+    edit(with_others, "DROP TABLE plain", "DROP TABLE unread")
+    with Recording.open(with_others) as recording:
+        assert recording.steps()
+        assert recording.plain_by_event() == recording.unread_by_event() == {}
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("UPDATE plain SET text = 9999 WHERE slot = 0", "text 9999 is not there"),
+        ("UPDATE plain SET role = 7 WHERE slot = 0", "a row of plain has role 7"),
+        ("UPDATE plain SET slot = -2 WHERE slot = 0", "slot -2"),
+        ("UPDATE unread SET why = 'x'", "'x' where a number belongs"),
+        ("UPDATE unread SET name = 1.5", "'1.5' where a number belongs"),
+    ],
+)
+def test_a_damaged_row_of_other_values_is_refused(
+    with_others: Path, statement: str, said: str
+) -> None:
+    edit(with_others, statement)
+    with Recording.open(with_others) as recording:  # noqa: SIM117 - the second is what raises
+        with pytest.raises(RecordingError, match=said):
+            recording.plain_by_event(), recording.unread_by_event()
+
+
+def test_a_table_of_another_form_is_refused(with_others: Path) -> None:
+    edit(with_others, "DROP TABLE plain", "CREATE TABLE plain (event INTEGER)")
+    with pytest.raises(RecordingError, match="has an unexpected table plain"):
+        Recording.open(with_others)
+
+
 @pytest.mark.parametrize(
     "array",
     [

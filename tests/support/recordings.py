@@ -164,6 +164,20 @@ class RecordingBuilder:
             digest=digest_of(*arrays.values()),
         )
 
+    def plain(self, event: int, role: int, structure: str, values: Mapping[str, str]) -> None:
+        """The structure of what an event took or gave, and its values that are no tensors."""
+        rows = [(schema.STRUCTURE, "structure", structure)]
+        rows += [(slot, *pair) for slot, pair in enumerate(values.items())]
+        for slot, name, text in rows:
+            row = (event, role, slot, self.name(name), self.name(text))
+            self.db.execute("INSERT INTO plain VALUES (?, ?, ?, ?, ?)", row)
+
+    def unread(self, event: int, role: int, values: Mapping[str, str]) -> None:
+        """Values that could not be read, and why."""
+        for slot, (name, why) in enumerate(values.items()):
+            row = (event, role, slot, self.name(name), self.name(why))
+            self.db.execute("INSERT INTO unread VALUES (?, ?, ?, ?, ?)", row)
+
     def metric(self, event: int, slot: int, other: int, metrics: Mapping[str, Any]) -> None:
         """A measured output."""
         row = (event, slot, other, json.dumps(metrics))

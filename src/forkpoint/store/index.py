@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from forkpoint.errors import RecordingError
 from forkpoint.store.manifest import regular_file_size
-from forkpoint_worker.schema import INDEXES, TABLES
+from forkpoint_worker.schema import ADDED, INDEXES, TABLES
 
 _QUICK_CHECK_BYTES = 32 << 20
 _MAX_TEXT = 16 << 20
@@ -24,11 +24,15 @@ _AGAIN = "The file is damaged or was not written by forkpoint. Record it again."
 
 @dataclass(slots=True)
 class Index:
-    """An open index: its connection, its path for messages, and a private copy if there is one."""
+    """An open index: its connection, its path for messages, a private copy if there is one.
+
+    ``tables`` are the tables that it has: older recordings lack some.
+    """
 
     connection: sqlite3.Connection
     path: Path
     copy: tempfile.TemporaryDirectory[str] | None
+    tables: frozenset[str] = frozenset()
 
     def close(self) -> None:
         """Close the connection and remove the private copy."""
@@ -71,7 +75,7 @@ def open_index(folder: Path) -> Index:
     index = Index(connection, path, copy)
     try:
         _harden(index)
-        _check_schema(index)
+        index.tables = _check_schema(index)
         _check_pages(index, size)
         _check_counts(index)
     except RecordingError:
@@ -125,14 +129,16 @@ def _harden(index: Index) -> None:
         connection.execute("PRAGMA query_only = ON")
 
 
-def _check_schema(index: Index) -> None:
+def _check_schema(index: Index) -> frozenset[str]:
+    """The names of the tables; raises `RecordingError` for others than forkpoint writes."""
     expected = {("table", name, sql) for name, sql in TABLES.items()}
     expected |= {("index", name, sql) for name, sql in INDEXES.items()}
     found = {row[:3] for row in index.rows("SELECT type, name, sql FROM sqlite_master LIMIT 1000")}
-    if found == expected:
-        return
+    optional = {("table", name, TABLES[name]) for name in ADDED}
+    if found | optional == expected:
+        return frozenset(str(name) for _, name, _ in found)
     extra = sorted(f"{row[0]} {row[1]}" for row in found - expected)
-    lacking = sorted(f"{row[0]} {row[1]}" for row in expected - found)
+    lacking = sorted(f"{row[0]} {row[1]}" for row in expected - optional - found)
     parts = []
     if lacking:
         parts.append(f"lacks {', '.join(lacking[:4])}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import Self, TypeVar, cast
 
 import msgspec
 import numpy as np
@@ -21,12 +22,17 @@ from forkpoint.store.rows import (
     EventColumns,
     EventRow,
     MetricRow,
+    PlainRow,
     StepRow,
     TensorRow,
     UncoveredRow,
+    UnreadRow,
     ValueRow,
 )
 from forkpoint.store.tensors import Shards
+from forkpoint_worker.schema import ROLE_IN, ROLE_OUT, STRUCTURE
+
+R = TypeVar("R", PlainRow, UnreadRow)
 
 _MAX_VIEWS = 64
 _DAMAGED = "The index is damaged. Record it again."
@@ -160,6 +166,22 @@ class Recording:
         """The tensors of all events of a step, by event."""
         return self._group("e.step = ?", (step,))
 
+    def plain(self, event: int) -> tuple[PlainRow, ...]:
+        """The values of one event that are no tensors, the structure of each role first."""
+        return self._plain_rows("WHERE event = ?", (event,))
+
+    def plain_by_event(self) -> dict[int, tuple[PlainRow, ...]]:
+        """`plain` of all events that have any, by event."""
+        return _by_event(self._plain_rows())
+
+    def unread(self, event: int) -> tuple[UnreadRow, ...]:
+        """The values of one event that could not be read: inputs, then outputs."""
+        return self._unread_rows("WHERE event = ?", (event,))
+
+    def unread_by_event(self) -> dict[int, tuple[UnreadRow, ...]]:
+        """`unread` of all events that have any, by event."""
+        return _by_event(self._unread_rows())
+
     def tensor(self, key: int) -> TensorRow:
         """One tensor by id."""
         sql = f"SELECT {_TENSOR} FROM tensor t WHERE t.id = ?"  # noqa: S608 - fixed text
@@ -227,6 +249,35 @@ class Recording:
             groups.setdefault(value.event, []).append(value)
         return {event: tuple(values) for event, values in groups.items()}
 
+    def _plain_rows(
+        self, where: str = "", parameters: tuple[int, ...] = ()
+    ) -> tuple[PlainRow, ...]:
+        return tuple(
+            PlainRow(event=event, role=role, slot=slot, name=name, text=text)
+            for event, role, slot, name, text in self._texts_of("plain", "text", where, parameters)
+        )
+
+    def _unread_rows(
+        self, where: str = "", parameters: tuple[int, ...] = ()
+    ) -> tuple[UnreadRow, ...]:
+        return tuple(
+            UnreadRow(event=event, role=role, slot=slot, name=name, why=why)
+            for event, role, slot, name, why in self._texts_of("unread", "why", where, parameters)
+        )
+
+    def _texts_of(
+        self, table: str, column: str, where: str, parameters: tuple[int, ...]
+    ) -> Iterator[tuple[int, int, int, str, str]]:
+        """The rows of a table of texts; none where an older recording lacks it."""
+        if table not in self._index.tables:
+            return
+        sql = f"SELECT event, role, slot, name, {column} FROM {table} {where} "  # noqa: S608
+        for row in self._index.rows(sql + "ORDER BY event, role, slot", parameters):
+            event, role, slot, name, text = _whole(row, self._index.path)
+            if role not in (ROLE_IN, ROLE_OUT) or slot < STRUCTURE:
+                raise self._damage(f"a row of {table} has role {role} and slot {slot}")
+            yield event, role, slot, self.text(name), self.text(text)
+
     def _place(self, key: int) -> tuple[str, str] | None:
         sql = "SELECT file, key FROM stored WHERE tensor = ?"
         for file, name in self._index.rows(sql, (key,)):
@@ -271,6 +322,13 @@ class Recording:
 
     def _damage(self, what: str) -> RecordingError:
         return RecordingError(f"{self._index.path}: {what}", hint=_DAMAGED)
+
+
+def _by_event(rows: Iterable[R]) -> dict[int, tuple[R, ...]]:
+    groups: dict[int, list[R]] = {}
+    for row in rows:
+        groups.setdefault(row.event, []).append(row)
+    return {event: tuple(found) for event, found in groups.items()}
 
 
 def _whole(row: tuple[object, ...], path: Path) -> tuple[int, ...]:

@@ -70,6 +70,31 @@ class ValueRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlainRow:
+    """A value of an event that is no tensor; ``text`` is exact, or a start and a digest.
+
+    ``slot`` is `forkpoint_worker.schema.STRUCTURE` (-1) for the structure of all values of a role.
+    """
+
+    event: int
+    role: int
+    slot: int
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadRow:
+    """A value of an event that could not be read: its place, and why, with its type."""
+
+    event: int
+    role: int
+    slot: int
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MetricRow:
     """Metrics that the worker measured; ``other`` is the event of the other side."""
 

@@ -89,6 +89,16 @@ class Recorded:
         for event, role, slot, text, tensor in db.execute("SELECT * FROM value"):
             entry = dict(self.tensors[tensor], name=self.texts[text], slot=slot)
             getattr(by_id[event], "inputs" if role == schema.ROLE_IN else "outputs").append(entry)
+        self.structures = {}
+        for event, role, slot, text, value in db.execute("SELECT * FROM plain"):
+            if slot == schema.STRUCTURE:
+                self.structures[event, role] = self.texts[value]
+            else:
+                side = by_id[event].plain_in if role == schema.ROLE_IN else by_id[event].plain
+                side[self.texts[text]] = self.texts[value]
+        for event, role, _, text, why in db.execute("SELECT * FROM unread"):
+            side = by_id[event].unread_in if role == schema.ROLE_IN else by_id[event].unread
+            side[self.texts[text]] = self.texts[why]
         self.stored = dict(db.execute("SELECT tensor, key FROM stored"))
         self.metrics = [
             dict(json.loads(text), event=event, slot=slot, other=other)
@@ -140,6 +150,8 @@ class Event:
         self.digest = digest
         self.inputs = []
         self.outputs = []
+        self.plain, self.plain_in = {}, {}
+        self.unread, self.unread_in = {}, {}
 
 
 def digest(tensor):
