@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Any, Callable
+from typing import Any, Callable, Mapping, Sequence
 
 import torch
 import torch.utils._python_dispatch as _dispatch
@@ -24,12 +25,28 @@ _Unseen = torch._C._DisableTorchDispatch
 _AT_ONCE = not hasattr(_Unseen, "__enter__")  # torch 2.0: it begins when it is made
 
 
-def unseen() -> object:
-    """From here on no dispatch mode sees what this thread does, until the object is let go."""
-    if current_mode() is None:
-        return None
-    held = _Unseen()
-    return held if _AT_ONCE else (held.__enter__(), held)
+class Unseen:
+    """From `begin` to `end` no mode, and no tensor class of the script's, sees this thread's ops.
+
+    One for each thread, or under a lock: it is used twice for every op recorded.
+    """
+
+    def __init__(self) -> None:
+        self._functions: Any = None
+        self._dispatch: object = None
+
+    def begin(self) -> None:
+        """Hide."""
+        self._functions = torch._C.DisableTorchFunction()
+        self._functions.__enter__()
+        if current_mode() is not None:
+            held = _Unseen()
+            self._dispatch = held if _AT_ONCE else (held.__enter__(), held)
+
+    def end(self) -> None:
+        """Come out again; `begin` must have been called."""
+        self._dispatch = None
+        self._functions.__exit__(None, None, None)
 
 
 class Mode(_dispatch.TorchDispatchMode):  # type: ignore[misc] # torch has no types for us to see
@@ -39,6 +56,84 @@ class Mode(_dispatch.TorchDispatchMode):  # type: ignore[misc] # torch has no ty
     def _should_skip_dynamo(cls) -> bool:
         """Asked by newer releases, which would import dynamo (seconds, 100 MB) at the first op."""
         return "torch._dynamo" in sys.modules
+
+
+_include = torch._C._dispatch_tls_local_include_set
+_exclude = torch._C._dispatch_tls_local_exclude_set
+_AtEntry = getattr(torch._C, "_RestorePythonTLSSnapshot", None)
+_Forced = getattr(torch._C, "_ForceDispatchKeyGuard", None)  # torch >= 2.1
+
+
+def run_op(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Run an op that a dispatch mode was given as torch would have run it without the mode.
+
+    In inference mode an op reaches the mode before it is taken apart, and in the handler all
+    that would have worked on its parts is shut off: autocast is, so that `einsum` returns
+    float32, and what tells a matrix product to fold its dimensions. There it gets what this
+    thread had when the op was called.
+    """
+    if not torch.is_inference_mode_enabled() or _Forced is None or _AtEntry is None:
+        return func(*args, **kwargs)
+    if current_mode() is not None or _within_a_mode():
+        return func(*args, **kwargs)  # also without us it would have run in a handler
+    with _AtEntry():
+        include, exclude = _include(), _exclude()
+    key = torch._C.DispatchKey
+    include = include.remove(key.Python).remove(key.PythonTLSSnapshot)
+    with _Forced(include, exclude):
+        return func(*args, **kwargs)
+
+
+def _within_a_mode() -> bool:
+    """Whether a handler of the script's, above ours, called the op."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == "__torch_dispatch__" and not _is_ours(frame.f_code.co_filename):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _is_ours(path: str) -> bool:
+    return path.startswith(_HERE)
+
+
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+_length, _at = torch._C._len_torch_dispatch_stack, torch._C._get_dispatch_stack_at
+_TRACING_MODES = frozenset(("FakeTensorMode", "FunctionalTensorMode", "ProxyTorchDispatchMode"))
+_NO_NUMBERS = frozenset(("FakeTensor", "FunctionalTensor", "Proxy"))
+
+
+def no_numbers(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    """Why a call with these arguments makes no numbers that could be recorded, or nothing."""
+    if torch._C._get_tracing_state() is not None:
+        return "call under tracing"
+    for place in range(_length()):
+        if not _TRACING_MODES.isdisjoint(_names(type(_at(place)))):
+            return "call under tracing"
+    if torch.cuda.is_initialized() and _is_capturing():
+        return "CUDA graph"
+    for value in (*args, *kwargs.values()):
+        found = _why_empty(value, 0)
+        if found:
+            return found
+    return ""
+
+
+def _why_empty(value: object, depth: int) -> str:
+    if isinstance(value, torch.Tensor) or type(value).__name__ == "Proxy":
+        if not _NO_NUMBERS.isdisjoint(_names(type(value))):
+            return "call under tracing"
+        return "call on the meta device" if getattr(value, "is_meta", False) else ""
+    if depth < 3 and type(value) in (tuple, list, dict):
+        items: Any = value.values() if isinstance(value, dict) else value
+        return next(filter(None, (_why_empty(item, depth + 1) for item in items)), "")
+    return ""
+
+
+def _names(kind: type) -> set[str]:
+    return {one.__name__ for one in kind.__mro__}
 
 
 class _Nothing:
@@ -57,7 +152,7 @@ def _optimized_module_class() -> type:
 
 def is_compiled(module: torch.nn.Module) -> bool:
     """Whether a call of the module runs a compiled graph (`torch.compile`, `Module.compile`)."""
-    own = getattr(module, "_compiled_call_impl", None)  # torch >= 2.2
+    own = module.__dict__.get("_compiled_call_impl")  # torch >= 2.2
     kind = type(module)
     optimized = _optimized.get(kind)
     if optimized is None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
 import torch
 
-from ._compat import unseen
+from ._compat import Unseen
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from .steps import Step
 
 
-class StopScript(BaseException):
-    """Ends the script after the last step that was asked for; not an error of anybody's."""
+class Enough(BaseException):
+    """The run has seen enough; raised in the guard only, and never seen outside of it."""
 
 
-class RecordingBroken(BaseException):
-    """The recorder itself failed (a full disk, say); carries the cause."""
+class RecordingBroken(Exception):
+    """The recorder itself failed; carries the cause. Raised where a recording in-process ends."""
 
 
 class ThreadState(threading.local):
@@ -39,18 +39,22 @@ class ThreadState(threading.local):
 class Guard:
     """Context of the recorder's own tensor operations and writes, one thread at a time.
 
-    Ops in it are not recorded, leave no trace in autograd, and no dispatch mode sees them: not
-    one of the script's either, which may count what it sees. A failure in it ends the recording
-    with `RecordingBroken`. It is entered twice for every op, so it is no generator.
+    Ops in it are not recorded, leave no trace in autograd, and no mode of the script's sees them,
+    which may count what it sees, or change it. An error in it ends here: the recorder is switched
+    off, the error is kept, and the script runs on unobserved. So whoever takes something out of
+    the block looks whether it is there. `Enough` ends the run (``ending``, which does not return)
+    while no other thread can be in the guard. It is entered twice for every op, so it is no
+    generator.
     """
 
     def __init__(self) -> None:
         self.thread = ThreadState()
         self.off = False
         self.error: Exception | None = None
+        self.ending: Callable[[], None] | None = None
         self._lock = threading.Lock()
         self._graded = False  # the mode to go back to: used under the lock only
-        self._unseen: object = None
+        self._unseen = Unseen()
 
     def __enter__(self) -> None:
         self.thread.busy = True
@@ -58,19 +62,27 @@ class Guard:
         self._graded = torch.is_grad_enabled()
         if self._graded:
             torch.set_grad_enabled(False)
-        self._unseen = unseen()
+        self._unseen.begin()
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> None:
-        self._unseen = None
+    ) -> bool:
+        if isinstance(error, Enough) and self.ending is not None:
+            self.ending()
+        self._unseen.end()
         if self._graded:
             torch.set_grad_enabled(True)
+        if isinstance(error, (Exception, Enough)):
+            self.fail(error)
         self._lock.release()
         self.thread.busy = False
-        if isinstance(error, Exception):
-            self.error, self.off = error, True
-            raise RecordingBroken from error
+        return isinstance(error, (Exception, Enough))
+
+    def fail(self, error: BaseException) -> None:
+        """Switch the recorder off for good; the first error is the one that counts."""
+        self.off = True
+        if self.error is None and isinstance(error, Exception):
+            self.error = error

@@ -126,6 +126,13 @@ class Known:
             if entry.versions == _UNCOUNTED:
                 self._forget(entry)
 
+    def release(self, *tensors: object) -> None:
+        """Forget these very objects, and hold no reference to them, weak or not."""
+        for tensor in tensors:
+            for reference in weakref.getweakrefs(tensor):
+                if isinstance(reference, _Entry):
+                    self._forget(reference)
+
     def occupies(self, storage: int) -> bool:
         """Whether a content is known in the storage at this address, while writes are seen."""
         return storage in self._storages

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
+import ctypes
 import importlib.machinery
 import json
 import os
@@ -124,6 +126,8 @@ class _Run:
             return 0
         if self._job["kind"] == "replay":
             return self._replay()
+        if self._job["kind"] == "alone":
+            return self._alone()
         return self._record()
 
     def _unpack(self) -> int:
@@ -145,36 +149,65 @@ class _Run:
         return 0
 
     def _record(self) -> int:
-        from .recorder import RecordingBroken, StopScript  # noqa: PLC0415
         from .session import Session  # noqa: PLC0415
 
         watcher = status.LastEvent(os.path.join(self._control, "last_event"))
-        self._session = Session(self._job["recording"], self._job, watcher)
+        self._session = Session(
+            self._job["recording"], self._job, watcher, ending=self._end_in_the_middle
+        )
         self._session.start()
         pid = os.getpid()
+        outcome, code, error = self._run_script()
+        if os.getpid() != pid:
+            return code
+        broken = self._session.recorder.error
+        if broken is not None:
+            outcome, code, error = "failed", 70, _described(broken)
+        self._result.update(status=outcome, exit_code=code, error=error)
+        self._session.stop(outcome, error)
+        return code
+
+    def _alone(self) -> int:
+        """Run the script with nothing looked at."""
+        outcome, code, error = self._run_script()
+        self._result.update(status=outcome, exit_code=code, error=error)
+        return code
+
+    def _run_script(self) -> tuple[str, int, dict[str, str] | None]:
+        """How the script ended: status, exit code and error."""
         outcome, code = "completed", 0
         error: dict[str, str] | None = None
         try:
             self._script()
-        except StopScript:
-            outcome = "stopped"
         except SystemExit as end:
             code = _exit_code(end)
             outcome = "exited" if code else "completed"
         except KeyboardInterrupt:
             outcome, code = "interrupted", 130
-        except RecordingBroken as broken:
-            outcome, code, error = "failed", 70, _described(broken.__cause__ or broken)
         except BaseException as failure:  # noqa: BLE001 - it goes into the result
             outcome, code, error = "raised", 1, _described(failure)
             traceback.print_exc()
-        if os.getpid() != pid:
-            return code
-        if self._session.recorder.error is not None and outcome != "failed":
-            outcome, code, error = "failed", 70, _described(self._session.recorder.error)
-        self._result.update(status=outcome, exit_code=code, error=error)
-        self._session.stop(outcome, error)
-        return code
+        return outcome, code, error
+
+    def _end_in_the_middle(self) -> None:
+        """The recording has seen enough: end the process, now and from whatever thread this is.
+
+        Called while no other thread can record. Nothing of the script runs any more, no handler,
+        no ``finally``, no other thread's: it cannot notice, nor keep the process alive.
+        """
+        code = 70
+        try:
+            assert self._session is not None  # it calls this
+            self._session.close("stopped")
+            self._result.update(status="stopped", exit_code=0, error=None)
+            self.report(0)
+            code = 0
+        except BaseException as error:  # noqa: BLE001 - nothing may come out of here
+            self.fail(error)
+            self.report(code)
+        finally:
+            _flush()
+            os._exit(code)
 
     def _script(self) -> None:
         """Run the script or module as ``python`` would, in this very process."""
@@ -218,6 +251,18 @@ def _exit_code(end: SystemExit) -> int:
         return end.code & 0xFF
     print(end.code, file=sys.stderr)
     return 1
+
+
+def _flush() -> None:
+    """Write out what the script has printed and logged, as far as that goes."""
+    logging = sys.modules.get("logging")
+    handlers = [reference() for reference in getattr(logging, "_handlerList", ())]
+    streams = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+    for one in (*handlers, *streams):
+        with contextlib.suppress(Exception):  # closed, or an object of the script's own
+            one.flush()
+    with contextlib.suppress(Exception):  # what C code has printed
+        ctypes.CDLL(None).fflush(None)
 
 
 def _described(error: BaseException) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any, Callable, Iterable, Mapping, Sequence
 import torch
 
 from . import ops, schema
-from ._compat import Mode, has_plain_memory
+from ._compat import Mode, has_plain_memory, run_op
 from .capsules import Capsules, Draft
 from .guard import Guard
 from .known import Content, storage_of
@@ -49,23 +49,31 @@ class OpRecorder:
             step is None or step.level != schema.OP
             or self._guard.off or thread.busy or thread.opaque
         ):  # fmt: skip
-            return func(*args, **kwargs)
-        op = self._ops.get(func)
-        if op is None:
-            op = self._ops[func] = ops.Op(func)
-        call = ops.Call(op, args, kwargs)
-        module = thread.stack[-1] if thread.stack else ""
-        self._status.write(step.number, module, op.name)
+            return run_op(func, args, kwargs)
+        begun: tuple[ops.Call, Event, Draft | None] | None = None
         with self._guard:
+            op = self._op(func)
+            call = ops.Call(op, args, kwargs)
+            module = thread.stack[-1] if thread.stack else ""
+            self._status.write(step.number, module, op.name)
             event = self._begin(step, module, op, call)
             draft = None
             wanted = step.pick.capsules
             if wanted is not None and self._capsules.wants(wanted, step, module, op, call):
                 draft = self._capsules.begin(op, func, args, kwargs)
-        result = func(*args, **kwargs)
-        with self._guard:
-            self._end(step, event, op, call, result, draft)
+            begun = call, event, draft
+        result = run_op(func, args, kwargs)
+        if begun is not None and not self._guard.off:
+            call, event, draft = begun
+            with self._guard:
+                self._end(step, event, call, result, draft)
         return result
+
+    def _op(self, func: Callable[..., Any]) -> ops.Op:
+        op = self._ops.get(func)
+        if op is None:
+            op = self._ops[func] = ops.Op(func)
+        return op
 
     def _begin(self, step: Step, module: str, op: ops.Op, call: ops.Call) -> Event:
         writer = self._writer
@@ -84,12 +92,11 @@ class OpRecorder:
         self,
         step: Step,
         event: Event,
-        op: ops.Op,
         call: ops.Call,
         result: object,
         draft: Draft | None,
     ) -> None:
-        writer = self._writer
+        writer, op = self._writer, call.op
         results, plain = ops.returned(result)
         if plain:
             event.plain = ", ".join(plain)

@@ -81,9 +81,10 @@ class Call:
     the op ran, and plain values as they are.
     """
 
-    __slots__ = ("inputs", "signature", "written")
+    __slots__ = ("inputs", "op", "signature", "written")
 
     def __init__(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        self.op = op
         self.inputs: list[tuple[str, torch.Tensor]] = []
         self.written: list[torch.Tensor] = []
         take = self._take
@@ -110,7 +111,12 @@ class Call:
 
 
 def layout_of(tensor: torch.Tensor) -> str:
-    """A tensor's dtype, shape and strides as text: ``float32[32,77]{77,1}``."""
+    """A tensor's dtype, shape and strides as text: ``float32[32,77]{77,1}``.
+
+    In place of strides stands what else the layout is; a nested tensor has no one shape.
+    """
+    if tensor.is_nested:
+        return "%s{nested}" % _dense(tensor.dtype, (tensor.size(0),))
     if tensor.layout is not torch.strided:
         return "%s{%s}" % (_dense(tensor.dtype, tensor.shape), tensor.layout)
     return _strided(tensor.dtype, tensor.shape, tensor.stride())

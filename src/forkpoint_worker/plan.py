@@ -69,8 +69,15 @@ class Plan:
     @property
     def has_ops(self) -> bool:
         """Whether any step may be recorded op by op."""
-        picks = list(self._named.values()) + [self._inside]
-        return any(pick.level == schema.OP for pick in picks)
+        return any(pick.level == schema.OP for pick in self._picks())
+
+    @property
+    def observes(self) -> bool:
+        """Whether any step is looked into; else the run is bare."""
+        return any(pick.level != schema.BARE for pick in self._picks())
+
+    def _picks(self) -> list[Pick]:
+        return [*self._named.values(), self._inside]
 
 
 def _pick(data: Mapping[str, Any]) -> Pick:

@@ -10,19 +10,20 @@ import contextlib
 import functools
 import itertools
 import threading
-from dataclasses import dataclass, field
 from typing import Any, Callable, Iterator, Mapping, Sequence
 
 import torch
 
 from . import schema
-from ._compat import current_mode, is_compiled, is_compiling
-from .auditor import Auditor
+from ._compat import is_compiled, is_compiling, no_numbers
+from .aside import Aside
+from .auditor import Auditor, Ticket
 from .capsules import Capsules
-from .guard import Guard, RecordingBroken, StopScript
+from .guard import Enough, Guard
 from .op_recorder import OpMode, OpRecorder
+from .options import Options
+from .outside import Outside
 from .plan import Plan
-from .reference import Reference
 from .rows import Event
 from .status import NoStatus, Status
 from .steps import Roots, Step
@@ -31,29 +32,6 @@ from .uncovered import Uncovered
 from .values import Signatures, outputs
 from .watch import CallRecorder
 from .writer import Writer
-
-__all__ = ["Options", "Recorder", "RecordingBroken", "StopScript"]
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a recorder is told besides its plan.
-
-    ``max_storage`` is in bytes; ``stop_after`` a number of steps, or None; ``reference`` the
-    recording to compare tensors with; ``only`` the one module whose calls are steps;
-    ``substitute`` the ops whose outputs are replaced by those of the reference, ``swap`` the
-    watched functions whose results are;
-    ``fingerprint`` is written into capsules; ``variants`` are the job's, or None.
-    """
-
-    max_storage: int
-    stop_after: int | None = None
-    reference: Reference | None = None
-    only: torch.nn.Module | None = None
-    substitute: tuple[str, ...] = ()
-    swap: tuple[str, ...] = ()
-    fingerprint: Mapping[str, str] = field(default_factory=dict)
-    variants: Mapping[str, Any] | None = None
 
 
 class Recorder:
@@ -68,8 +46,10 @@ class Recorder:
         self._writer = Writer(folder, options.max_storage, options.reference, plan.reserve)
         self._status = status or NoStatus()
         self._guard = Guard()
+        self._guard.ending = options.ending
         self._thread = self._guard.thread
         self._threads = itertools.count(1)
+        self._under_way: set[int] = set()
         self._roots = Roots()
         self._signatures = Signatures()
         self._ops = OpRecorder(
@@ -86,8 +66,11 @@ class Recorder:
         self.calls = CallRecorder(self._guard, self._writer, swap)
         asked = options.variants
         self._auditor = Auditor(asked, options.max_storage, self._guard) if asked else None
+        looks = options.only is None and plan.observes
+        self._outside = Outside(self._guard, self.uncovered) if looks else None
+        self._aside = Aside(self._guard, self._writer, self._outside)
         self._original: Callable[..., Any] = torch.nn.Module.__call__
-        self._compile: Callable[..., Any] = torch.compile
+        self._installed: Callable[..., Any] | None = None
         self._mode: OpMode | None = None
 
     @property
@@ -122,28 +105,40 @@ class Recorder:
         original = self._original = torch.nn.Module.__call__
         record = self._call
 
+        @functools.wraps(original, updated=())
         def __call__(self: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
             if is_compiling():  # traced by torch.compile: the graph must not see us
                 return original(self, *args, **kwargs)
             return record(self, args, kwargs)
 
-        torch.nn.Module.__call__ = __call__
+        del __call__.__wrapped__  # nobody is to go around us by it
+        torch.nn.Module.__call__ = self._installed = __call__
+        self._aside.install()
         if self._plan.has_ops:
             self._mode = self._thread.mode = OpMode(self._ops)
             self._mode.__enter__()
-            torch.compile = self._compiling(torch.compile)
+        if self._outside is not None:
+            self._outside.install()
 
     def uninstall(self) -> None:
         """Stop to watch and write what is left."""
-        torch.nn.Module.__call__ = self._original
-        torch.compile = self._compile
+        if torch.nn.Module.__call__ is self._installed:  # else the script has wrapped it
+            torch.nn.Module.__call__ = self._original
+        self._aside.uninstall()
+        if self._outside is not None:
+            self._outside.uninstall()
         if self._mode is not None:
             self._mode.__exit__(None, None, None)
             self._thread.mode = None
         if not self._guard.off:
             with self._guard:
-                self._writer.flush()
-                self._writer.close()
+                self.close()
+        self._guard.off = True
+
+    def close(self) -> None:
+        """Write what is left; in the guard."""
+        self._writer.flush()
+        self._writer.close()
 
     def leave(self) -> None:
         """In a forked child: never touch the recording again."""
@@ -157,9 +152,6 @@ class Recorder:
         if self._guard.off or thread.busy or thread.opaque:
             return self._original(module, *args, **kwargs)
         if step is None:
-            only = self._options.only
-            if only is not None and module is not only:
-                return self._original(module, *args, **kwargs)
             return self._outermost(module, args, kwargs)
         if step.again is not None:
             path = step.path(module)
@@ -168,20 +160,55 @@ class Recorder:
             return result
         if step.level == schema.BARE:
             return self._original(module, *args, **kwargs)
+        return self._inner(step, module, args, kwargs)
+
+    def _inner(
+        self, step: Step, module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        empty = no_numbers(args, kwargs)
+        if empty:
+            return self._unrecorded(empty, module, args, kwargs)
         path = step.path(module)
         result = self._run(step, path, module, args, kwargs)
         with self._guard:
             self._module_end(step, path, result)
         return result
 
+    def _unrecorded(
+        self, why: str, module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """A call that makes no numbers, but a graph or shapes: it is no step."""
+        self.uncovered.note(why, type(module).__name__)
+        with self._aside.unseen():
+            return self._original(module, *args, **kwargs)
+
     def _outermost(
         self, module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
+        only = self._options.only
+        if only is not None and module is not only:
+            return self._original(module, *args, **kwargs)
+        empty = no_numbers(args, kwargs)
+        if empty:
+            return self._unrecorded(empty, module, args, kwargs)
+        outside = self._outside
+        back = outside is not None and outside.suspend()
+        try:
+            return self._step(module, args, kwargs)
+        finally:
+            if back and outside is not None:
+                outside.resume()
+
+    def _step(self, module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         thread = self._thread
-        auditor = self._auditor
+        begun: tuple[Step, Ticket | None] | None = None
         with self._guard:
             step = self._begin(module, args, kwargs)
-            ticket = auditor.before(step, module, args, kwargs) if auditor else None
+            auditor = self._auditor
+            begun = step, auditor.before(step, module, args, kwargs) if auditor else None
+        if begun is None:  # the recorder broke over it
+            return self._original(module, *args, **kwargs)
+        step, ticket = begun
         thread.step = step
         state = schema.RAISED
         try:
@@ -190,17 +217,32 @@ class Recorder:
             with self._guard:
                 self._module_end(step, "", result)
             state = schema.COMPLETE
-            if auditor is not None and ticket is not None:
-                auditor.after(ticket, result, functools.partial(self._again, step, module))
+            if ticket is not None:
+                self._vary(step, module, ticket, result)
         finally:
             thread.step, thread.stack = None, ()
             if not self._guard.off:
                 with self._guard:
                     self._end(step, state)
-        stop_after = self._options.stop_after
-        if stop_after is not None and step.number + 1 >= stop_after:
-            raise StopScript
+                    self._enough(step)
         return result
+
+    def _enough(self, step: Step) -> None:
+        """End the run where all steps that were asked for have ended; in the guard."""
+        self._under_way.discard(step.number)
+        last = self._options.stop_after
+        if last is None or self.steps < last:
+            return
+        if not any(number < last for number in self._under_way):
+            raise Enough
+
+    def _vary(self, step: Step, module: torch.nn.Module, ticket: Ticket, result: object) -> None:
+        """Make the step's call again with other inputs; the script has its result already."""
+        assert self._auditor is not None  # it gave the ticket
+        try:
+            self._auditor.after(ticket, result, functools.partial(self._again, step, module))
+        except Exception as error:  # noqa: BLE001 - ours, whatever it is: the script goes on
+            self._guard.fail(error)
 
     def _again(
         self,
@@ -235,53 +277,13 @@ class Recorder:
         try:
             if is_compiled(module):
                 self.uncovered.note("compiled graph", path or step.name)
-                with self._unseen():
+                with self._aside.unseen():
                     return self._original(module, *args, **kwargs)
             if isinstance(module, torch.jit.ScriptModule):
                 self.uncovered.note("scripted module", path or step.name)
             return self._original(module, *args, **kwargs)
         finally:
             thread.stack = stack
-
-    @contextlib.contextmanager
-    def _unseen(self) -> Iterator[None]:
-        """Around compiled code: under a mode that watches, torch would run other code instead."""
-        thread = self._thread
-        mode = thread.mode if thread.mode is current_mode() else None  # else one of the script's
-        thread.opaque = True
-        if mode is not None:
-            mode.__exit__(None, None, None)
-        try:
-            yield
-        finally:
-            if mode is not None:
-                mode.__enter__()
-            thread.opaque = False
-            self._writer.known.forget_uncounted()
-
-    def _compiling(self, compile_: Callable[..., Any]) -> Callable[..., Any]:
-        """`torch.compile` so that compiled functions, too, run as if nobody watched."""
-
-        @functools.wraps(compile_)
-        def compile_unseen(model: Any = None, *args: Any, **kwargs: Any) -> Any:
-            compiled = compile_(model, *args, **kwargs)
-            if model is None or isinstance(model, torch.nn.Module):
-                return compiled  # a decorator that comes back here, or known by its class
-            return self._compiled_function(compiled)
-
-        return compile_unseen
-
-    def _compiled_function(self, compiled: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(compiled)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            thread = self._thread
-            if is_compiling() or self._guard.off or thread.opaque or thread.mode is None:
-                return compiled(*args, **kwargs)
-            self.uncovered.note("compiled graph", getattr(compiled, "__name__", "a function"))
-            with self._unseen():
-                return compiled(*args, **kwargs)
-
-        return call
 
     @contextlib.contextmanager
     def _ops_in_this_thread(self, step: Step) -> Iterator[None]:
@@ -301,6 +303,7 @@ class Recorder:
     ) -> Step:
         writer = self._writer
         number, self.steps = self.steps, self.steps + 1
+        self._under_way.add(number)
         step = Step(number, self._plan.pick(number), self._roots, module)
         step.thread = self._thread_number()
         if writer.reference is not None:

@@ -11,7 +11,7 @@ import torch
 
 from . import GO, metrics, schema
 from .digest import dtype_name
-from .guard import StopScript
+from .guard import Enough
 from .mapped import Maps
 
 _QUERY = (
@@ -102,7 +102,7 @@ class Reference:
     """Kept outputs by step; metrics of this side's tensors against them.
 
     With a ``gate`` the recording may still be under way: the first question waits until the file
-    of that name is there, and raises `StopScript` where it says that there is nothing to compare
+    of that name is there, and raises `Enough` where it says that there is nothing to compare
     with.
     """
 
@@ -180,8 +180,8 @@ def _pass(gate: str) -> None:
     host = os.getppid()
     while not os.path.exists(gate):
         if os.getppid() != host:
-            raise StopScript
+            raise Enough
         time.sleep(_POLL)
     with open(gate) as stream:
         if stream.read().strip() != GO:
-            raise StopScript
+            raise Enough

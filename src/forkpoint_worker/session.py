@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import Any, Iterable, Iterator, Mapping
+from typing import Any, Callable, Iterable, Iterator, Mapping
 
 import torch
 
 from . import fingerprint, manifest
+from .guard import RecordingBroken
+from .options import Options
 from .plan import Plan
-from .recorder import Options, Recorder
+from .recorder import Recorder
 from .reference import Reference
 from .schema import EVENTS, FORMAT
 from .status import Status
@@ -22,7 +24,10 @@ _GB = 1 << 30
 
 
 class Session:
-    """A recording under way. ``job`` has the keys of the protocol's ``job.json``."""
+    """A recording under way. ``job`` has the keys of the protocol's ``job.json``.
+
+    ``ending`` ends the process when the recorder has seen enough; it calls `close`.
+    """
 
     def __init__(
         self,
@@ -30,6 +35,7 @@ class Session:
         job: Mapping[str, Any],
         status: Status | None = None,
         only: torch.nn.Module | None = None,
+        ending: Callable[[], None] | None = None,
     ) -> None:
         os.makedirs(folder)
         self._folder = folder
@@ -63,6 +69,7 @@ class Session:
                 swap=_substituted(job, "watched"),
                 fingerprint=self.fingerprint,
                 variants=job.get("variants"),
+                ending=ending,
             ),
             status,
         )
@@ -80,6 +87,14 @@ class Session:
         self._watch.stop()
         self._functions.uninstall()
         self.recorder.uninstall()
+        self._finish(status, error)
+
+    def close(self, status: str) -> None:
+        """End the recording in the middle of the script, which is not touched; in the guard."""
+        self.recorder.close()
+        self._finish(status, None)
+
+    def _finish(self, status: str, error: Mapping[str, str] | None) -> None:
         self.fingerprint = dict(fingerprint.collect(self._variables), **self.recorder.attention)
         whole = status in ("completed", "stopped") and self.recorder.error is None
         self._write(complete=whole, status=status, error=error)
@@ -119,7 +134,8 @@ def record_model(
 
     ``level`` is "module" or "op"; ``store`` names outputs to keep ("root", "modules"),
     ``watch`` functions whose calls are recorded, too ("package.module:function").
-    Only one recording can be under way in a process.
+    Only one recording can be under way in a process. Raises `RecordingBroken` at the end of the
+    block where the recorder failed; the block itself has run as if nobody watched.
     """
     job = {
         "level": level, "store": store, "max_storage": max_storage, "name": "this process",
@@ -131,8 +147,17 @@ def record_model(
     try:
         yield session
     except BaseException as failure:
-        status = "raised"
-        error = {"type": type(failure).__name__, "message": str(failure), "traceback": ""}
+        status, error = "raised", described(failure)
         raise
     finally:
+        broken = session.recorder.error
+        if broken is not None:
+            status, error = "failed", described(broken)
         session.stop(status, error)
+    if broken is not None:
+        raise RecordingBroken("%s: %s" % (type(broken).__name__, broken)) from broken
+
+
+def described(error: BaseException) -> dict[str, str]:
+    """An exception as the manifest has it."""
+    return {"type": type(error).__name__, "message": str(error), "traceback": ""}

@@ -7,7 +7,7 @@ from typing import Any, Callable, Container, Iterable, Iterator, Mapping, NamedT
 import torch
 
 from . import ops
-from ._compat import Mode, has_plain_memory
+from ._compat import Mode, has_plain_memory, run_op
 from .guard import Guard
 from .known import storage_of
 
@@ -75,11 +75,12 @@ class Trace(Mode):
             op = self._ops[func] = ops.Op(func)
         call = ops.Call(op, args, kwargs)
         key = self._number(op)
+        inputs: list[torch.Tensor] = []
         with self._guard:
             inputs = [tensor for _, tensor in call.inputs]
             if op.written and key in self._listener.wanted:
                 inputs = [t.detach().clone() if has_plain_memory(t) else t for t in inputs]
-        result = func(*args, **kwargs)
+        result = run_op(func, args, kwargs)
         with self._guard:
             found = _computed(op, call, result)
             if found and all(map(has_plain_memory, [*inputs, *found])):

@@ -24,9 +24,8 @@ class Uncovered:
 
     def changes(self) -> list[tuple[str, str, int]]:
         """Rows (kind, detail, count) that changed since the last call."""
-        rows = [(*key, self._counts[key]) for key in self._changed]
-        self._changed.clear()
-        return rows
+        changed, self._changed = self._changed, set()  # other threads go on noting
+        return [(*key, self._counts[key]) for key in list(changed)]
 
 
 def _file_name(path: object) -> str:

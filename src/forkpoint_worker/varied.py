@@ -174,6 +174,7 @@ class Trial:
             placed = self._placed(result)
             equal, figures = self._end(result, placed)
             return dict(head, equal=equal, metrics=figures, **self._calls(), **self._size(placed))
+        return dict(head, not_tried="the recorder broke: %s" % self._caller.guard.error)
 
     def _placed(self, result: Named) -> Sequence[Axes] | None:
         """Where rows lie in each output; None where the outputs cannot be matched."""

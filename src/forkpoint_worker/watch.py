@@ -58,8 +58,12 @@ class CallRecorder:
         thread = self._guard.thread
         if self._guard.off or thread.busy or thread.opaque:
             return function(*args, **kwargs)
+        begun: tuple[Event, str] | None = None
         with self._guard:
-            event, given = self._begin(name, names, args, kwargs)
+            begun = self._begin(name, names, args, kwargs)
+        if begun is None:  # the recorder broke over it
+            return function(*args, **kwargs)
+        event, given = begun
         try:
             result = function(*args, **kwargs)
         except Exception as error:

@@ -89,7 +89,7 @@ def test_deterministic_algorithms_are_no_obstacle(tmp):
             small_net()(torch.ones(2, 6)).sum().backward()
     finally:
         torch.use_deterministic_algorithms(False)
-    assert Recorded(tmp).uncovered == {}
+    assert {kind for kind, _ in Recorded(tmp).uncovered} == {"outside modules"}
 
 
 def test_other_defaults_are_no_obstacle(tmp):
@@ -311,7 +311,6 @@ def test_memory_does_not_grow_with_steps(tmp):
 
 
 def test_a_recorder_that_breaks_says_so(tmp):
-    from forkpoint_worker.guard import RecordingBroken
     from forkpoint_worker.index import Index
 
     net, original = small_net(), Index.commit
@@ -322,16 +321,11 @@ def test_a_recorder_that_breaks_says_so(tmp):
     session = Session(os.path.join(tmp, "rec"), {"level": "op"})
     session.start()
     try:
-        net(torch.ones(1, 6))
+        wanted = digest(net(torch.ones(1, 6)))
         Index.commit = commit
-        try:
-            net(torch.ones(1, 6))
-        except RecordingBroken as broken:
-            assert isinstance(broken.__cause__, OSError)
-        else:
-            raise AssertionError("the failure was not told")
+        for _ in range(2):  # runs on unrecorded
+            assert digest(net(torch.ones(1, 6))) == wanted
         assert isinstance(session.recorder.error, OSError)
-        net(torch.ones(1, 6))  # runs on unrecorded
     finally:
         Index.commit = original
         session.stop("completed")
