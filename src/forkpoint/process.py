@@ -28,7 +28,11 @@ from typing import IO, Generic, TypeVar
 KILL_AFTER = 3.0
 """Seconds between asking a process group to end and killing it."""
 
+CLEAN_UP = 1.0
+"""Seconds that the rest of a group gets to end after its leader has ended."""
+
 _POLL = 0.05
+_SHORT = 0.01
 T = TypeVar("T")
 _stop: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
 """Set in the threads of `in_parallel`: whether they are to end."""
@@ -312,9 +316,25 @@ def _end_group(child: subprocess.Popen[bytes]) -> None:
             with suppress(subprocess.TimeoutExpired):
                 child.wait(timeout=KILL_AFTER)
     finally:  # a second Ctrl-C cuts the time to end short, and must not leave the group behind
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+        try:
+            _ask_the_rest(child.pid)
+        finally:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+
+def _ask_the_rest(group: int) -> None:
+    """Let what the leader has left behind end by itself: some of it cleans up after the leader.
+
+    Python's resource tracker does: it removes shared memory and semaphores, and takes no SIGTERM.
+    """
+    deadline = time.monotonic() + CLEAN_UP
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGTERM)
+        while time.monotonic() < deadline:
+            os.killpg(group, 0)
+            time.sleep(_SHORT)
 
 
 def _finish(pumps: Sequence[_Pump]) -> None:
