@@ -5,6 +5,7 @@
     ├── EnvironmentFailed     an environment could not be built or started
     ├── WorkerFailed          the script's process did not do its job
     │   ├── ScriptFailed      the script raised or exited by itself
+    │   ├── RecorderFailed    the script fails only while it is recorded
     │   ├── WorkerCrashed     a signal, out of memory, os._exit
     │   └── WorkerTimeout     --timeout ran out
     ├── NothingRecorded       the script ran and no step was seen
@@ -45,6 +46,10 @@ class WorkerFailed(ForkpointError):
 
 class ScriptFailed(WorkerFailed):
     """The script raised an exception or exited with a status other than 0."""
+
+
+class RecorderFailed(WorkerFailed):
+    """The script failed while it was recorded, and ended well when it was run alone."""
 
 
 class WorkerCrashed(WorkerFailed):

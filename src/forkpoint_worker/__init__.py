@@ -8,7 +8,8 @@ Starting
 
 ``job.json``
     protocol     1
-    kind         "record" | "fingerprint" | "replay" | "unpack" (see below)
+    kind         "record" | "alone" | "fingerprint" | "replay" | "unpack" (see below); alone runs
+                 the script as it is, without a recorder
     script       absolute path of the script, or null with ``module``
     module       dotted name to run as ``python -m`` does, or null
     argv         the script's arguments
@@ -24,13 +25,16 @@ Starting
     reference    folder of the other side's recording to compare tensors with, or null
     gate         null, or the path of a file: the script runs up to its first step, waits there
                  until the file is there, and only then is ``reference`` read; where the file
-                 says anything but "go", the script is ended there (exit status ``stopped``)
+                 says anything but "go", the run ends there (status ``stopped``)
     max_storage  bytes of tensors to keep at most
     tolerance    {"limits": {dtype: [atol, rtol]}, "outputs": {name: [atol, rtol]}}
     watch        names of functions whose calls are recorded, "package.module:Class.method"
     store        which outputs are kept where there is no plan; ["root"] where absent
-    stop_after   null, or the number of steps after which the script is ended (exit status
-                 ``stopped``; its ``finally`` blocks run)
+    stop_after   null, or the number of steps after which the recording has seen enough: it is
+                 closed, ``result.json`` is written (status ``stopped``), and the process ends by
+                 ``os._exit`` from whatever thread made the last step. Nothing of the script sees
+                 it: no handler, no ``finally``, no ``atexit``. The host ends what is left of the
+                 process group, and deletes the run's folder of temporary files
 
     plan: {"default": PICK, "steps": {"17": PICK, ...}, "reserve": BYTES}; of ``max_storage``,
     BYTES are held for outputs of steps (``root``), whatever else is kept before; PICK =
@@ -180,7 +184,8 @@ Outputs
         protocol   1
         status     "completed" | "exited" | "raised" | "stopped" | "interrupted" | "failed"
         exit_code  the script's status (0 for completed)
-        error      null or {"type", "message", "traceback"}; ``failed`` is the worker's own error
+        error      null or {"type", "message", "traceback"}; ``failed`` is the worker's own error,
+                   over which the recorder was switched off while the script ran on to its end
         steps      number of steps seen
         seconds    run time of the script
         peak_rss   bytes

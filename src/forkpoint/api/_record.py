@@ -12,7 +12,7 @@ from typing import Any, overload
 from forkpoint.api._options import Observer, Options
 from forkpoint.api._runner import Asked, Runner, read_environments
 from forkpoint.environments import EnvironmentCache
-from forkpoint.errors import NothingRecorded, UsageError
+from forkpoint.errors import NothingRecorded, RecorderFailed, UsageError
 from forkpoint.host import Job, JobResult, Workload, publish, require_free, stage
 
 Script = str | PathLike[str] | Workload
@@ -54,7 +54,8 @@ def record(
             model(batch)
 
     The recording appears at ``out`` when it is whole. Raises `UsageError` where something is
-    in the way, `NothingRecorded` where the script called no module, `EnvironmentFailed`.
+    in the way, `NothingRecorded` where the script called no module, `EnvironmentFailed`;
+    `RecorderFailed` at the end of a block whose recording broke off.
     """
     options = options or Options()
     target = Path(out).absolute()
@@ -117,6 +118,7 @@ def nothing_recorded(workload: Workload, results: list[JobResult]) -> NothingRec
 def _record_here(model: object, target: Path, options: Options) -> Iterator[None]:
     """Record a module of this process; torch is whatever the caller has imported."""
     session = importlib.import_module("forkpoint_worker.session")
+    broken = importlib.import_module("forkpoint_worker.guard").RecordingBroken
     staged = stage(target)
     try:
         with session.record_model(
@@ -127,5 +129,10 @@ def _record_here(model: object, target: Path, options: Options) -> Iterator[None
             watch=options.watch,
         ):
             yield
+    except broken as error:
+        raise RecorderFailed(
+            f"The recording in {target} broke off: {error}",
+            hint="The block itself ran to its end. Is the disk full? If not, please report it.",
+        ) from error
     finally:
         publish(staged, target)

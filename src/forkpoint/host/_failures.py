@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from forkpoint.errors import (
     ForkpointError,
+    RecorderFailed,
     ScriptFailed,
     StorageFull,
     WorkerCrashed,
@@ -16,7 +17,7 @@ from forkpoint.errors import (
     WorkerTimeout,
 )
 from forkpoint.host._job import Control
-from forkpoint.host._result import Answer, Status, read_last_event
+from forkpoint.host._result import Answer, JobResult, Status, read_last_event
 from forkpoint.host._traceback import trim
 from forkpoint.process import Completed
 from forkpoint.store import Recording
@@ -69,6 +70,25 @@ def classify(run: Run, answer: Answer | None) -> tuple[Status, ForkpointError | 
         return "exited", None
     describe = _BY_STATUS.get(answer.status)
     return answer.status, describe(run, answer) if describe else None
+
+
+def beside_alone(result: JobResult, *, well: bool) -> JobResult:
+    """A failed run whose script was then run alone, and ended ``well`` or not."""
+    failure = result.failure
+    if not well or failure is None:
+        return replace(result, alone=well)
+    first, _, rest = failure.message.partition("\n")
+    ours = RecorderFailed(
+        _paragraphs(
+            f"{first.rstrip('.:')}; it ends well when it is run alone: the recorder broke it.", rest
+        ),
+        hint=_paragraphs(
+            "This is a fault of forkpoint, not of the script: please report it. Recording less "
+            "closely may go well: --level module in place of --level op.",
+            f"{kept(result.recording)} Its output is in {result.logs}.",
+        ),
+    )
+    return replace(result, alone=well, failure=ours)
 
 
 def _timed_out(run: Run) -> WorkerTimeout:

@@ -63,10 +63,10 @@ class Job:
     functions whose results are; ``calls`` is the file of what to replay or to unpack. ``steps``
     holds half-open ranges, ``max_storage`` is in bytes; ``variants`` asks for calls with other
     inputs. ``gate`` is a file that is written when ``reference`` may be read (`in_turn`).
-    ``live``: the worker waits for more ``calls``.
+    ``live``: the worker waits for more ``calls``. Kind ``alone`` runs the workload unobserved.
     """
 
-    kind: Literal["record", "fingerprint", "replay", "unpack"] = "record"
+    kind: Literal["record", "alone", "fingerprint", "replay", "unpack"] = "record"
     calls: Path | None = None
     workload: Workload | None = None
     recording: Path | None = None
@@ -144,6 +144,11 @@ class Control:
     def fault_log(self) -> Path:
         """What `faulthandler` wrote when the process died."""
         return self.folder / "fault.log"
+
+    @property
+    def temporary(self) -> Path:
+        """For temporary files of a run that is ended in its middle."""
+        return self.folder / "tmp"
 
     @property
     def inject(self) -> Path:

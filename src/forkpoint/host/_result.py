@@ -60,6 +60,9 @@ class JobResult:
     """How one run ended; ``failure`` is the error to raise or to show, or null:
     a `WorkerFailed`, or `StorageFull`.
 
+    ``alone`` says whether a script that failed ended well when it was run once more with nothing
+    recorded; null where that was not tried. Then the failure is an `RecorderFailed`.
+
     ``recording`` is where the events are, also after a failure; ``logs`` is the folder that
     holds the script's output.
     """
@@ -75,6 +78,7 @@ class JobResult:
     storage_full: bool = False
     fingerprint: dict[str, str]
     failure: ForkpointError | None = None
+    alone: bool | None = None
 
     def raise_for_failure(self) -> JobResult:
         """Return this result, or raise the failure that it holds."""

@@ -11,10 +11,11 @@ from typing import Any
 
 from forkpoint.environments import Environment
 from forkpoint.errors import EnvironmentFailed
-from forkpoint.host._failures import Run, classify, kept
+from forkpoint.host._failures import Run, beside_alone, classify, kept
 from forkpoint.host._job import Control, Job
 from forkpoint.host._place import publish, stage, unwritable
 from forkpoint.host._result import Answer, JobResult, LastEvent, read_answer, read_last_event
+from forkpoint.host._temporary import temporary_files
 from forkpoint.process import Completed, Listener, run
 from forkpoint_worker import BOOT
 
@@ -42,15 +43,37 @@ def run_job(
     """Run one job in one environment, in a process of its own, and wait for its end.
 
     ``control`` is the folder for the job, the answer and the logs; ``timeout`` is in seconds.
-    A script that fails is a value (`JobResult.failure`). Raises `EnvironmentFailed` where the
+    A script that fails is a value (`JobResult.failure`); it is run once more, alone, to see whether
+    it fails only while it is recorded. Raises `EnvironmentFailed` where the
     interpreter cannot be started, `WorkerFailed` where the worker's answer is rubbish.
     """
+    folder = control.absolute()
     try:
-        return _run_staged(environment, job, Control(control.absolute()), timeout, watcher)
+        result = _run_staged(environment, job, Control(folder), timeout, watcher)
+        if not _may_be_ours(job, result):
+            return result
+        bare = replace(_ALONE, workload=job.workload)
+        alone = _run_staged(environment, bare, Control(folder / "alone"), timeout, None)
+        return beside_alone(result, well=alone.failure is None)
     except KeyboardInterrupt as stop:
         if job.recording is not None:
             stop.add_note(kept(job.recording))
         raise
+
+
+_ALONE = Job(kind="alone")
+
+
+def _may_be_ours(job: Job, result: JobResult) -> bool:
+    """Whether a script that failed may have done so because it was recorded.
+
+    What replaces its numbers, or ends it early, may well break it, and is not looked into.
+    """
+    if job.kind != "record" or job.stop_after is not None or job.substitute or job.swap:
+        return False
+    signalled = result.exit_code < 0 and result.exit_code != -signal.SIGKILL
+    by_itself = result.status in ("raised", "exited") or (result.status == "crashed" and signalled)
+    return result.failure is not None and by_itself
 
 
 def _run_staged(
@@ -67,7 +90,9 @@ def _run_staged(
     )
     try:
         _prepare(folder, document)
-        completed = _start(environment, job, folder, timeout, watcher or Watcher())
+        with temporary_files(environment, job, folder) as places:
+            start = _Start(folder, {**places, **environment.variables}, timeout)
+            completed = _start(environment, job, start, watcher or Watcher())
     finally:
         folder.tidy()
         if staged and job.recording:
@@ -102,21 +127,25 @@ def _result(ended: Run, answer: Answer | None) -> JobResult:
     )
 
 
-def _start(
-    environment: Environment,
-    job: Job,
-    folder: Control,
-    timeout: float | None,
-    watcher: Watcher,
-) -> Completed:
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """The control folder of a process, its own variables, and its time limit in seconds."""
+
+    folder: Control
+    variables: Mapping[str, str]
+    timeout: float | None
+
+
+def _start(environment: Environment, job: Job, start: _Start, watcher: Watcher) -> Completed:
+    folder = start.folder
     interpreter = str(environment.python)
     try:
         return run(
             [interpreter, "-I", "-c", BOOT, str(folder.inject), str(folder.folder)],
             logs=folder.folder,
-            env=variables(environment.variables),
+            env=variables(start.variables),
             cwd=job.workload.cwd if job.workload else None,
-            timeout=timeout,
+            timeout=start.timeout,
             listener=Listener(line=watcher.line, tick=_ticker(folder, watcher)),
         )
     except OSError as error:
