@@ -60,28 +60,65 @@ class Mode(_dispatch.TorchDispatchMode):  # type: ignore[misc] # torch has no ty
 
 _include = torch._C._dispatch_tls_local_include_set
 _exclude = torch._C._dispatch_tls_local_exclude_set
-_AtEntry = getattr(torch._C, "_RestorePythonTLSSnapshot", None)
-_Forced = getattr(torch._C, "_ForceDispatchKeyGuard", None)  # torch >= 2.1
+
+
+def _keys_at_entry() -> tuple[Any, Any]:
+    """The keys that this thread put in and left out when the op that is handled was called."""
+    held = torch._C._RestorePythonTLSSnapshot()
+    if _AT_ONCE:  # until the object is gone
+        return _include(), _exclude()
+    with held:
+        return _include(), _exclude()
+
+
+class _Opened:
+    """In torch 2.0, which cannot set all keys at once: open what has been shut off since."""
+
+    _keys = tuple(torch._C.DispatchKey.__members__.values())
+
+    def __init__(self, _include: Any, exclude: Any) -> None:
+        now = _exclude() - exclude
+        self._shut = [key for key in self._keys if now.has(key)]
+
+    def __enter__(self) -> None:
+        for key in self._shut:
+            torch._C._dispatch_tls_set_dispatch_key_excluded(key, False)
+
+    def __exit__(self, *_: object) -> None:
+        for key in self._shut:
+            torch._C._dispatch_tls_set_dispatch_key_excluded(key, True)
+
+
+_Forced = getattr(torch._C, "_ForceDispatchKeyGuard", _Opened)
 
 
 def run_op(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Run an op that a dispatch mode was given as torch would have run it without the mode.
 
-    In inference mode an op reaches the mode before it is taken apart, and in the handler all
+    In inference mode an op that is made of others reaches the mode whole, and in the handler all
     that would have worked on its parts is shut off: autocast is, so that `einsum` returns
     float32, and what tells a matrix product to fold its dimensions. There it gets what this
     thread had when the op was called.
     """
-    if not torch.is_inference_mode_enabled() or _Forced is None or _AtEntry is None:
+    if not (torch.is_inference_mode_enabled() and _is_made_of_others(func)):
         return func(*args, **kwargs)
     if current_mode() is not None or _within_a_mode():
         return func(*args, **kwargs)  # also without us it would have run in a handler
-    with _AtEntry():
-        include, exclude = _include(), _exclude()
-    key = torch._C.DispatchKey
-    include = include.remove(key.Python).remove(key.PythonTLSSnapshot)
+    include, exclude = _keys_at_entry()
+    include = include - (include - _include())  # without those by which modes are found
     with _Forced(include, exclude):
         return func(*args, **kwargs)
+
+
+def _is_made_of_others(func: Any) -> bool:
+    found = _composite.get(func)
+    if found is None:
+        has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
+        found = _composite[func] = bool(has_kernel(func.name(), "CompositeImplicitAutograd"))
+    return found
+
+
+_composite: dict[object, bool] = {}
 
 
 def _within_a_mode() -> bool:
@@ -114,11 +151,9 @@ def no_numbers(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
             return "call under tracing"
     if torch.cuda.is_initialized() and _is_capturing():
         return "CUDA graph"
-    for value in (*args, *kwargs.values()):
-        found = _why_empty(value, 0)
-        if found:
-            return found
-    return ""
+    with torch._C.DisableTorchFunction():  # a mode of the script's is not to see a question
+        found = (_why_empty(value, 0) for value in (*args, *kwargs.values()))
+        return next(filter(None, found), "")
 
 
 def _why_empty(value: object, depth: int) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _TRACERS = (
     ("torch.jit", "trace"),
     ("torch.jit", "trace_module"),
+    ("torch.jit", "_get_trace_graph"),
     ("torch.jit", "script"),
     ("torch.jit", "freeze"),
     ("torch.jit", "optimize_for_inference"),

@@ -152,14 +152,18 @@ class Outside:
         name = getattr(func, "__name__", "")
         if name in _PASSED_ON or self._guard.off or self._guard.thread.busy:
             return
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return
         if not (_floating(result) or name == "backward"):
             return
         if not (any(map(_floating, args)) or any(map(_floating, kwargs.values()))):
             return
-        self._uncovered.note(KIND, self._detail(name, sys._getframe(2)))
+        detail = self._detail(name, sys._getframe(2))
+        if detail:
+            self._uncovered.note(KIND, detail)
 
     def _detail(self, name: str, frame: FrameType | None) -> str:
-        """``linear at script.py:7``; each place is looked at once."""
+        """``linear at script.py:7``; each place is looked at once. Nothing for new weights."""
         passed: list[CodeType] = []
         while frame is not None and frame.f_code.co_filename.startswith((_TORCH, _HERE)):
             passed.append(frame.f_code)
@@ -220,10 +224,10 @@ def _keeps_to_the_bottom(mode: object) -> bool:
 
 def _described(name: str, passed: Sequence[CodeType], frame: FrameType) -> str:
     files = {code.co_filename for code in passed}
+    if _INIT in files:
+        return ""  # weights are read in the step that has them
     if any(file.startswith(_OPTIM) for file in files):
         name = "optimizer step"
-    elif _INIT in files:
-        name = "initialisation of weights"
     method, place = _method(passed, frame)
     inside = " in %s, called directly," % method if method else ""
     return "%s%s at %s" % (name, inside, place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import weakref
 from typing import TYPE_CHECKING, Callable, Iterator, Mapping, Tuple
 
@@ -55,9 +56,22 @@ class Step:
             # made after the first call, or not a registered child of the root
             root = self._root()
             if root is not None:
-                self.paths.update({identity(m): name for name, m in root.named_modules()})
+                self.paths.update({identity(m): name for name, m in _named_modules(root)})
             found = self.paths.setdefault(identity(module), "?" + type(module).__name__)
         return found
+
+
+def _named_modules(root: torch.nn.Module) -> list[tuple[str, torch.nn.Module]]:
+    """As the module's own, but of modules without a hash, too, or never initialised."""
+    found: dict[int, tuple[str, torch.nn.Module]] = {}
+    left = [("", root)]
+    while left:
+        path, module = left.pop()
+        if found.setdefault(identity(module), (path, module))[0] == path:
+            below = list(getattr(module, "_modules", {}).items())
+            prefix = path + "." if path else ""
+            left += [(prefix + name, one) for name, one in reversed(below) if one is not None]
+    return list(found.values())
 
 
 identity: Callable[[object], int] = object.__hash__
@@ -73,7 +87,7 @@ class _Root:
 
     def __init__(self, name: str, root: torch.nn.Module) -> None:
         self.name = name
-        named = list(root.named_modules())
+        named = _named_modules(root)
         self.paths = {identity(module): path for path, module in named}
         # weakly, for they are looked through at every step: named_parameters takes milliseconds
         self.owners = [(path + "." if path else "", weakref.ref(m)) for path, m in named]
@@ -85,19 +99,28 @@ class Roots:
     """Display names of root modules and the paths of what lies below them."""
 
     def __init__(self) -> None:
-        self._seen: weakref.WeakKeyDictionary[torch.nn.Module, _Root] = weakref.WeakKeyDictionary()
+        # by identity: a module may be equal to others, and need not have a hash
+        self._seen: dict[int, tuple[weakref.ref[torch.nn.Module], _Root]] = {}
         self._counts: dict[str, int] = {}
         self.attention: dict[str, str] = {}
 
     def _entry(self, root: torch.nn.Module) -> _Root:
-        entry = self._seen.get(root)
-        if entry is None:
-            kind = type(root).__name__
-            number = self._counts[kind] = self._counts.get(kind, 0) + 1
-            name = kind if number == 1 else "%s#%d" % (kind, number)
-            entry = self._seen[root] = _Root(name, root)
-            self.attention.update(attention([(name, root)]))
+        key = identity(root)
+        seen = self._seen.get(key)
+        if seen is not None and seen[0]() is root:
+            return seen[1]
+        kind = type(root).__name__
+        number = self._counts[kind] = self._counts.get(kind, 0) + 1
+        name = kind if number == 1 else "%s#%d" % (kind, number)
+        entry = _Root(name, root)
+        self._seen[key] = weakref.ref(root, functools.partial(self._gone, key)), entry
+        self.attention.update(attention([(name, root)]))
         return entry
+
+    def _gone(self, key: int, reference: weakref.ref[torch.nn.Module]) -> None:
+        seen = self._seen.get(key)
+        if seen is not None and seen[0] is reference:  # else another lives at its place already
+            del self._seen[key]
 
     def name(self, root: torch.nn.Module) -> str:
         """``BertModel``; a second instance of the class is ``BertModel#2``."""
@@ -122,8 +145,8 @@ class Roots:
         for prefix, reference in self._entry(root).owners:
             owner = reference()
             if owner is not None:
-                yield prefix, owner._parameters
-                yield prefix, owner._buffers
+                yield prefix, getattr(owner, "_parameters", {})
+                yield prefix, getattr(owner, "_buffers", {})
 
     def changed_weights(self, root: torch.nn.Module) -> set[str] | None:
         """Names of the weights to hash: never seen, moved, or written to since; None for none."""

@@ -23,8 +23,9 @@ from forkpoint.environments import (
 SOURCES = Path(__file__).parents[2] / "src"
 INSIDE = Path(__file__).with_name("inside")
 MODULES = (
-    "attention", "digests", "measures", "modules", "op_events", "others", "reading", "storing",
-    "substituting", "replaying", "swapping", "unpacking", "varied_calls", "watched",
+    "aside", "attention", "digests", "measures", "modules", "op_events", "others",
+    "outside_calls", "reading", "replaying", "storing", "substituting", "swapping", "unpacking",
+    "varied_calls", "watched",
 )  # fmt: skip
 
 # torch release, and the Pythons that it has wheels for: which end of them is wanted
