@@ -31,6 +31,7 @@ class ThreadState(threading.local):
     after: Step | None = None  # the last finished step, for ops between steps
     stack: tuple[str, ...] = ()  # paths of the modules under way
     busy = False  # the recorder's own tensor work must not be recorded
+    watched = 0  # watched functions under way: what they compute is in their results
     opaque = False  # inside something that must run as if nobody watched
     number: int | None = None  # 0 is the main thread
     mode: OpMode | None = None  # the dispatch mode that is active in this thread

@@ -150,7 +150,8 @@ class Outside:
     def look(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
         """A torch function was called: note it if it computed something."""
         name = getattr(func, "__name__", "")
-        if name in _PASSED_ON or self._guard.off or self._guard.thread.busy:
+        thread = self._guard.thread
+        if name in _PASSED_ON or self._guard.off or thread.busy or thread.watched:
             return
         if getattr(func, "__module__", "") == "torch.nn.init":
             return

@@ -64,6 +64,7 @@ class CallRecorder:
         if begun is None:  # the recorder broke over it
             return function(*args, **kwargs)
         event, given = begun
+        thread.watched += 1
         try:
             result = function(*args, **kwargs)
         except Exception as error:
@@ -72,6 +73,8 @@ class CallRecorder:
                 if self._swap is not None:
                     self._swap.missed(event, "it raised %s" % type(error).__name__)
             raise
+        finally:
+            thread.watched -= 1
         with self._guard:
             flat = self._end(event, given, result)
             if self._swap is not None:

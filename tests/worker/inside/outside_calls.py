@@ -28,13 +28,11 @@ class Net(torch.nn.Module):
 
 def found(tmp, name="rec"):
     """{detail without the line: count}."""
-    rows = Recorded(tmp, name).uncovered.items()
     seen = {}
-    for (kind, detail), count in rows:
-        if kind == "outside modules":
-            place, colon, line = detail.rpartition(":")
-            assert not colon or line.isdigit(), detail
-            seen[place or detail] = seen.get(place or detail, 0) + count
+    for detail, count in Recorded(tmp, name).outside.items():
+        place, colon, line = detail.rpartition(":")
+        assert not colon or line.isdigit(), detail
+        seen[place or detail] = seen.get(place or detail, 0) + count
     return seen
 
 
@@ -129,10 +127,10 @@ def test_many_places_are_cut_short(tmp):
     lines = ["x + %d" % n for n in range(100)]
     with recording(tmp, "module"):
         exec(compile("\n".join(lines * 2), "many.py", "exec"), {"x": x})
-    seen = Recorded(tmp).uncovered
+    seen = Recorded(tmp).outside
     assert len(seen) == 41
     assert sum(seen.values()) == 200
-    assert seen["outside modules", "more of them, at other places"] == 160
+    assert seen["more of them, at other places"] == 160
 
 
 def test_a_call_in_a_class_of_tensors(tmp):

@@ -105,7 +105,9 @@ class Recorded:
             for event, slot, other, text in db.execute("SELECT * FROM metric")
         ]
         rows = db.execute("SELECT kind, detail, count FROM uncovered")
-        self.uncovered = {(kind, detail): count for kind, detail, count in rows}
+        noted = {(kind, detail): count for kind, detail, count in rows}
+        self.uncovered = {key: n for key, n in noted.items() if key[0] != "outside modules"}
+        self.outside = {key[1]: n for key, n in noted.items() if key[0] == "outside modules"}
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         db.close()
 
