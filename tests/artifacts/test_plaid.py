@@ -13,7 +13,7 @@ import pytest
 
 from forkpoint.artifacts import Contents, Context, compare_trees
 from forkpoint.artifacts.indexes import Index, Rows, compare_indexes
-from forkpoint.artifacts.npy import Npy, _stored
+from forkpoint.artifacts.npy import Npy, stored_array
 from forkpoint.artifacts.unpacking import Found
 from forkpoint.artifacts.walk import file_at
 from forkpoint.compare import PRESETS
@@ -157,7 +157,7 @@ def colbert(side: Path, content: Index, salt: bytes = b"") -> dict[Path, Content
             np.save(stored, getattr(content, attribute))
             file = file_at(stored.name, stored)
             assert Npy().recognises(file)
-            tensors[part] = _stored(file.open, file.size)
+            tensors[part] = stored_array(file.open, file.size)
         found[path.resolve()] = Contents(tensors, None, {})
     return found
 

@@ -45,6 +45,8 @@ def diff_artifacts(
     """
     one, two = Path(baseline), Path(candidate)
     limits = read_tolerance(tolerance)
+    if relevance is not None:
+        require_measures()
     judged = read_relevance(Path(relevance)) if relevance is not None else None
     context = Context(tolerance=limits, relevance=judged)
     artifacts = compare_trees(one, two, context, unpack=unpack)

@@ -93,8 +93,22 @@ def compare_stored(part: str, one: Stored, two: Stored, context: Context) -> Fou
             limits=limits,
         )
     except TypeError:  # text, dates, records: elements are equal or not
-        return _compare_opaque(part, one, two)
-    return measured(part, one.words(), _turned(metrics, len(one.shape)) if one.fortran else metrics)
+        return _as_stored(_compare_opaque(part, one, two), one, two, context)
+    turned = _turned(metrics, len(one.shape)) if one.fortran else metrics
+    return _as_stored(measured(part, one.words(), turned), one, two, context)
+
+
+def _as_stored(found: Found, one: Stored, two: Stored, context: Context) -> Found:
+    """Equal values in another byte order are other bits: within the tolerance, if there is one."""
+    if one.dtype == two.dtype or found.verdict is Verdict.DIVERGENT:
+        return found
+    orders = f"{one.dtype.str} and {two.dtype.str}"
+    bitwise = not context.tolerance.limits
+    return replace(
+        found,
+        verdict=Verdict.DIVERGENT if bitwise else Verdict.WITHIN_TOLERANCE,
+        summary=f"{found.summary}; stored in another byte order ({orders})",
+    )
 
 
 def measured(part: str, what: str, metrics: Metrics) -> Found:

@@ -69,14 +69,38 @@ class File:
 def open_regular(path: Path) -> FileIO:
     """A regular file, unbuffered; raises `OSError` for a link, a pipe, or a device.
 
-    Never waits: what was a file when the folder was listed may be a pipe by now.
+    Never waits, and follows no link on the way, if the path is absolute: what was a file or a
+    folder when the folder was listed may be anything by now.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
-    stream = open(path, "rb", buffering=0, opener=lambda name, _: os.open(name, flags))  # noqa: SIM115
-    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+    folder = _folder(path.parent) if path.is_absolute() and _BY_FOLDER else None
+    try:
+        name = path if folder is None else path.name
+        opened = os.open(name, flags, dir_fd=folder)
+    finally:
+        if folder is not None:
+            os.close(folder)
+    stream = FileIO(opened, "rb")
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
         stream.close()
         raise OSError(errno.EINVAL, f"it is {NOT_REGULAR}", str(path))
     return stream
+
+
+_BY_FOLDER = os.open in os.supports_dir_fd and hasattr(os, "O_PATH")
+
+
+def _folder(path: Path) -> int:
+    """A descriptor of a folder, reached through folders only."""
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW  # no permission to list is needed
+    at = os.open(path.anchor, flags)
+    for step in path.parts[1:]:
+        try:
+            below = os.open(step, flags, dir_fd=at)
+        finally:
+            os.close(at)
+        at = below
+    return at
 
 
 def past_holes(streams: Sequence[IO[bytes]], at: int, end: int) -> int:
@@ -101,7 +125,7 @@ class Found:
 
     ``elements`` is the number of values compared and ``changed_fraction`` the share of them
     that changed; ``where`` names the first few, and ``side`` is set where only one run has
-    the part.
+    the part. ``kind`` is set where a file turned out to be of another kind than its name tells.
     """
 
     verdict: Verdict
@@ -113,6 +137,7 @@ class Found:
     where: tuple[str, ...] = ()
     side: Side | None = None
     ranking: RankingMetrics | None = None
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

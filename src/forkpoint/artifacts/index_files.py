@@ -6,16 +6,18 @@ them; colbert-ai's ``.pt`` files are turned into arrays first.
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
+from forkpoint.artifacts.arrays import Stored
+from forkpoint.artifacts.comparer import Refused
 from forkpoint.artifacts.indexes import HINT, Array, Index, Integers, Rows, require
-from forkpoint.artifacts.npy import NO_HEADER
+from forkpoint.artifacts.npy import stored_array
+from forkpoint.artifacts.walk import file_at
 from forkpoint.errors import ForkpointError
 
 FILES = {
@@ -37,6 +39,7 @@ def read_index(folder: Path, *, documents: Sequence[str] | None = None) -> Index
     ``documents`` are ids by position; PyLate keeps them in a database that holds pickles, which
     is not opened. Raises `ForkpointError` for files that are missing or do not fit together.
     """
+    folder = folder.resolve()  # links on the way there are the user's own
     numbers = chunk_numbers([path.name for path in folder.glob("*.codes.npy")])
     require(bool(numbers), f"{folder} has no N.codes.npy")
     return assemble(
@@ -83,7 +86,7 @@ def assemble(
 def chunk_numbers(names: Sequence[str]) -> list[str]:
     """The numbers of chunks, in order, out of names like ``12.codes.npy``."""
     found = (name.split(".")[0] for name in names)
-    return sorted((number for number in found if number.isdecimal()), key=int)
+    return sorted((number for number in found if number.isascii() and number.isdecimal()), key=int)
 
 
 def read_doclens(paths: Sequence[Path]) -> Integers:
@@ -94,18 +97,35 @@ def read_doclens(paths: Sequence[Path]) -> Integers:
 def read_array(path: Path) -> Array:
     """The array in a ``.npy`` file, mapped; raises `ForkpointError` for any other file."""
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, EOFError, zipfile.BadZipFile, *NO_HEADER) as error:
+        file = file_at(path.name, path)
+        stored = stored_array(file.open, file.size)
+        return mapped(stored)
+    except (OSError, ValueError, OverflowError) as error:
         raise ForkpointError(f"{path} cannot be read: {error}.", hint=HINT) from error
-    if not isinstance(found, np.ndarray):
-        found.close()
-        raise ForkpointError(f"{path} cannot be read: it is an archive.", hint=HINT)
+    except Refused as refused:
+        raise ForkpointError(f"{path} cannot be read: {refused.message}", hint=HINT) from refused
+
+
+def mapped(stored: Stored) -> Array:
+    """An array of a file of its own, mapped into memory."""
+    with stored.open() as stream:
+        if not all(stored.shape):
+            return np.empty(stored.shape, dtype=stored.dtype)
+        found: Array = np.memmap(
+            stream,
+            dtype=stored.dtype,
+            mode="r",
+            offset=stream.tell(),
+            shape=stored.shape,
+            order="F" if stored.fortran else "C",
+        )
     return found
 
 
 def _doclens(path: Path) -> Integers:
     try:
-        require(path.stat().st_size < _MAX_JSON, f"{path} is too large")
-        return np.array(json.loads(path.read_text()), dtype=np.int64).reshape(-1)
-    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        file = file_at(path.name, path)
+        require(file.size < _MAX_JSON, f"{path} is too large")
+        return np.array(msgspec.json.decode(file.read(), type=list[int]), dtype=np.int64)
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError, Refused) as error:
         raise ForkpointError(f"{path} is no list of lengths: {error}.", hint=HINT) from error

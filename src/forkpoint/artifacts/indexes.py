@@ -23,6 +23,7 @@ Integers = NDArray[np.int64]
 _BLOCK = 1 << 16
 _BYTES = 1 << 25
 _OPEN = 4
+_MAX_BITS = 8
 HINT = "Is the folder a whole PLAID index in .npy files? Write it again."
 
 
@@ -102,6 +103,7 @@ class Index:
         if names is not None:
             require(len(names) == len(self.doclens), "not one id for each document")
             require(len(set(names)) == len(names), "two documents have one id")
+        require(self.bits <= _MAX_BITS, "a bucket's number takes more than 8 bits")
         require(self._bits_fit, "the residuals do not fit centroids and buckets")
 
     @property

@@ -17,15 +17,21 @@ from numpy.lib import format as npy_format
 from forkpoint.artifacts.arrays import Stored, compare_named, compare_stored
 from forkpoint.artifacts.comparer import Context, File, Found, Refused
 
-MAX_UNPACKED = 4 << 30
+MAX_UNPACKED = 1 << 30
 MAX_RATIO = 100
-"""An archive may claim 4 GiB, or a hundred times its own size: more is taken for a bomb."""
+"""An archive may claim 1 GiB, or a hundred times its own size: more is taken for a bomb."""
+
+MAX_DIMENSIONS = 64
+"""As many as numpy has."""
 
 MAX_MEMBERS = 100_000
 _MAGIC = b"\x93NUMPY"
 _MAX_HEADER = 64 * 1024
 # numpy reads a header as a Python literal, and tokenizes one that looks as Python 2 wrote it
-NO_HEADER = (ValueError, SyntaxError, tokenize.TokenError, OverflowError, RecursionError, TypeError)
+NO_HEADER = (
+    ValueError, SyntaxError, tokenize.TokenError, OverflowError, RecursionError, TypeError,
+    KeyError,
+)  # fmt: skip
 _NO_ARCHIVE = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError,
 )  # fmt: skip
@@ -43,7 +49,7 @@ class Npy:
 
     def compare(self, baseline: File, candidate: File, context: Context) -> Iterator[Found]:
         """The array of each file, element by element."""
-        one, two = (_stored(file.open, file.size) for file in (baseline, candidate))
+        one, two = (stored_array(file.open, file.size) for file in (baseline, candidate))
         yield compare_stored("", one, two, context)
 
 
@@ -73,7 +79,7 @@ def most_unpacked(size: int) -> int:
 
 
 def _archive(file: File) -> zipfile.ZipFile:
-    archive = zipfile.ZipFile(file.path)
+    archive = zipfile.ZipFile(file.open())
     members = archive.infolist()
     claimed = sum(member.file_size for member in members)
     if len(members) > MAX_MEMBERS or claimed > most_unpacked(file.size):
@@ -87,16 +93,30 @@ def _archive(file: File) -> zipfile.ZipFile:
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, Stored]:
-    return {
-        member.filename.removesuffix(".npy"): _stored(
-            partial(archive.open, member), member.file_size
+    found: dict[str, Stored] = {}
+    for member in archive.infolist():
+        _require_plain(member)
+        name = member.filename.removesuffix(".npy")
+        if not name or name in found:
+            problem = f"Two members are named '{name[:60]}'" if name else "A member has no name"
+            raise Refused(f"{problem}: which one is meant is not known.", hint=_HINT)
+        if not member.is_dir():
+            found[name] = stored_array(partial(archive.open, member), member.file_size)
+    return found
+
+
+def _require_plain(member: zipfile.ZipInfo) -> None:
+    """Refuse what numpy never writes, and what zipfile would read as something else."""
+    if "\0" in member.orig_filename:
+        raise Refused("The name of a member has a zero byte in it.", hint=_HINT)
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise Refused(
+            f"Members are compressed by method {member.compress_type}, which numpy never does.",
+            hint="Save it with numpy.savez or numpy.savez_compressed.",
         )
-        for member in archive.infolist()
-        if not member.is_dir()
-    }
 
 
-def _stored(open_at_start: Callable[[], IO[bytes]], size: int) -> Stored:
+def stored_array(open_at_start: Callable[[], IO[bytes]], size: int) -> Stored:
     """The array behind a header that is checked against the file's size."""
     try:
         with open_at_start() as stream:
@@ -109,7 +129,13 @@ def _stored(open_at_start: Callable[[], IO[bytes]], size: int) -> Stored:
             "The array holds Python objects, which only unpickling can read; that could run code.",
             hint="Save it with a number type, or as JSON.",
         )
-    if any(length < 0 for length in shape) or math.prod(shape) * dtype.itemsize != size - offset:
+    if len(shape) > MAX_DIMENSIONS:
+        raise Refused(
+            f"The header claims {len(shape):,} dimensions; arrays have {MAX_DIMENSIONS} at most.",
+            hint=_HINT,
+        )
+    absurd = any(not 0 <= length < 1 << 63 for length in shape)
+    if absurd or math.prod(shape) * dtype.itemsize != size - offset:
         raise Refused(
             f"The header claims {dtype}{list(shape)}, but {size - offset:,} bytes follow it.",
             hint=_HINT,

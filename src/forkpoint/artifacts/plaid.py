@@ -13,12 +13,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from forkpoint.artifacts.arrays import MAX_WHERE, Stored, measured, share
+from forkpoint.artifacts.arrays import MAX_WHERE, measured, share
+from forkpoint.artifacts.changes import Changes
 from forkpoint.artifacts.comparer import Context, File, Found, Refused
-from forkpoint.artifacts.documents import MAX_DOCUMENT, Changes, parse
-from forkpoint.artifacts.index_files import FILES, assemble, chunk_numbers, read_array
+from forkpoint.artifacts.documents import MAX_DOCUMENT, parse
+from forkpoint.artifacts.index_files import (
+    FILES,
+    assemble,
+    chunk_numbers,
+    mapped,
+    read_array,
+)
 from forkpoint.artifacts.indexes import Array, Index, IndexDifference, compare_indexes
 from forkpoint.artifacts.torch import contents_of
 from forkpoint.artifacts.walk import same_bytes
@@ -37,8 +42,8 @@ _WHOLE = {
         | {"0.codes.pt", "0.residuals.pt", "doclens.0.json"}
     ),
 }
-_CHUNK = re.compile(r"\d+\.(codes|residuals)\.(npy|pt)|doclens\.\d+\.json")
-_METADATA = re.compile(r"(\d+\.)?metadata\.json|plan\.json")
+_CHUNK = re.compile(r"[0-9]+\.(codes|residuals)\.(npy|pt)|doclens\.[0-9]+\.json")
+_METADATA = re.compile(r"([0-9]+\.)?metadata\.json|plan\.json")
 _NOISE = re.compile(r"config|.*time.*|created.*|updated.*", re.IGNORECASE)
 """Keys of an index's metadata that say how and when it was made, not what it holds."""
 
@@ -153,17 +158,7 @@ def _load(side: IndexFolder, context: Context, name: str, part: str = "") -> Arr
     tensors = contents_of(file, context).tensors
     if part not in tensors:
         raise Refused(f"{name} is not as colbert-ai writes it.", hint="Write it again.")
-    return _mapped(tensors[part])
-
-
-def _mapped(stored: Stored) -> Array:
-    with stored.open() as stream:
-        if not all(stored.shape):
-            return np.empty(stored.shape, dtype=stored.dtype)
-        found: Array = np.memmap(
-            stream.name, dtype=stored.dtype, mode="r", offset=stream.tell(), shape=stored.shape
-        )
-    return found
+    return mapped(tensors[part])
 
 
 def _layouts(one: Index, two: Index) -> str:
@@ -203,6 +198,7 @@ def _stages(one: Index, two: Index, context: Context) -> Iterator[Found]:
     yield _floats("bucket_cutoffs", one.cutoffs, two.cutoffs, context)
     yield _floats("bucket_weights", one.weights, two.weights, context)
     yield _floats("avg_residual", one.avg_residual, two.avg_residual, context)
+    yield from _dtypes(one, two)
     for part, words, count in _COUNTED:
         yield _counted(part, words, *count(found))
     for side, names in (("baseline", found.only_baseline), ("candidate", found.only_candidate)):
@@ -210,6 +206,14 @@ def _stages(one: Index, two: Index, context: Context) -> Iterator[Found]:
             text = f"{len(names):,} documents only in the {side}"
             where = tuple(f"document {name}" for name in names[:MAX_WHERE])
             yield Found(part=text, verdict=Verdict.DIVERGENT, summary=text, where=where)
+
+
+def _dtypes(one: Index, two: Index) -> Iterator[Found]:
+    """Whole numbers of another dtype: they may be equal, and their files are not."""
+    for part, b, c in (("codes", one.codes, two.codes), ("ivf", one.ivf, two.ivf)):
+        if b.dtype != c.dtype:
+            text = f"stored as {b.dtype.str} and {c.dtype.str}"
+            yield Found(part=f"{part} dtype", verdict=Verdict.DIVERGENT, summary=text)
 
 
 def _floats(part: str, one: Array, two: Array, context: Context) -> Found:
@@ -233,7 +237,12 @@ def _counted(part: str, words: str, changed: int, total: int) -> Found:
 
 def _metadata(baseline: IndexFolder, candidate: IndexFolder, context: Context) -> Found:
     changes = Changes(context)
-    changes.walk("", *(_documents(side) for side in (baseline, candidate)))
+    one, two = (_documents(side) for side in (baseline, candidate))
+    for name in sorted(one.keys() | two.keys()):
+        if name in one and name in two:
+            changes.walk(f".{name}", one[name], two[name])
+        else:
+            changes.change(f".{name}", "only in one file")
     found = changes.found()
     same = found.verdict is Verdict.IDENTICAL
     text = "every value is equal" if same else found.summary

@@ -1,8 +1,6 @@
 """Two runs' search results: how much of each ranking stayed, and whether its quality did.
 
-Read are TREC run files (``query Q0 document rank score tag``), ColBERT's ``ranking.tsv``
-(``query document rank [score]``) and JSON (``{query: [[document, score], ...]}``). A run file
-is ordered by score, then by rank, as TREC has it; the others as they are written.
+Rankings are identical where queries, documents, their order, scores and all other fields are.
 
 Flips
     A flip is a pair of neighbours in the baseline whose order the candidate reverses, a
@@ -17,70 +15,98 @@ Rank-biased overlap
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from statistics import fmean, median
 from typing import Any
 
-from forkpoint.artifacts.arrays import share
-from forkpoint.artifacts.comparer import Context, File, Found, Refused
-from forkpoint.artifacts.documents import MAX_DOCUMENT, parse
+from forkpoint.artifacts.arrays import MAX_WHERE, share
+from forkpoint.artifacts.changes import Changes, contrast
+from forkpoint.artifacts.comparer import Context, Found, Refused
+from forkpoint.artifacts.numbers import Number, decimal
 from forkpoint.artifacts.quality import qualities
-from forkpoint.artifacts.text import lines
+from forkpoint.compare.elements import LARGEST
+from forkpoint.inert import name
 from forkpoint.model import RankCut, RankFlip, RankingMetrics, Verdict
 
 CUTS = (1, 10, 100)
 RBO_P = 0.9
 MAX_FLIPS = 50
-_SNIFFED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One document of a ranking as a file has it; ``others`` are further fields, with names."""
+
+    document: str
+    score: Number | None
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """One query's documents, best first; a score is None where the file has none."""
+    """One query's documents, best first; a score is None where the file has none.
+
+    ``rows`` has them as the file spells them, where they are from a file.
+    """
 
     documents: tuple[str, ...]
     scores: tuple[float | None, ...]
+    rows: tuple[Row, ...] = ()
 
 
 Rankings = Mapping[str, Ranked]
 
 
-class RankingFile:
-    """Rankings in any of the three formats."""
-
-    kind = "ranking"
-
-    def recognises(self, file: File) -> bool:
-        """By the first lines, or by the shape of a JSON document."""
-        if file.suffix == ".json":
-            return _is_json_ranking(file)
-        whole = file.head.splitlines()[:_SNIFFED]
-        if len(file.head) < file.size and len(whole) < _SNIFFED:
-            return False
-        return bool(whole) and all(_fields(line) is not None for line in whole)
-
-    def compare(self, baseline: File, candidate: File, context: Context) -> Iterator[Found]:
-        """All queries of both files."""
-        yield compare_rankings(read(baseline), read(candidate), context)
+def ranked(query: str, rows: Sequence[Row]) -> Ranked:
+    """One query's documents in this order; raises `Refused` where one is ranked twice."""
+    documents = tuple(row.document for row in rows)
+    if len(set(documents)) != len(documents):
+        raise Refused(
+            f"Query '{name(query[:60])}' ranks a document twice.", hint="Keep its best rank only."
+        )
+    scores = tuple(None if row.score is None else _float(row.score) for row in rows)
+    return Ranked(documents, scores, tuple(rows))
 
 
-def read(file: File) -> dict[str, Ranked]:
-    """The rankings of a file by query; raises `Refused` where a line or value is not one."""
-    if file.suffix == ".json":
-        return _read_json(file)
-    rows: dict[str, list[tuple[str, int, float | None, bool]]] = {}
-    for number, line in enumerate(lines(file), 1):
-        fields = _fields(line)
-        if fields is None:
-            raise Refused(
-                f"Line {number} is not a line of a ranking.",
-                hint="TREC: query Q0 document rank score tag. ColBERT: query document rank score.",
-            )
-        query, row = fields
-        rows.setdefault(query, []).append(row)
-    return {query: _ordered(query, found) for query, found in rows.items()}
+def from_document(value: Any) -> dict[str, Ranked] | None:
+    """The rankings that a JSON document holds; None where it has any other shape.
+
+    ``{query: [[document, score], ...]}``: each document once, as text or as a whole number, and
+    each score a number.
+    """
+    if not isinstance(value, dict) or not any(value.values()):
+        return None
+    found = {}
+    for query, rows in value.items():
+        if type(rows) is not list or not all(map(_is_row, rows)):
+            return None
+        listed = [Row(str(document), score) for document, score in rows]
+        if len({row.document for row in listed}) != len(listed):
+            return None
+        found[query] = ranked(query, listed)
+    return found
+
+
+def _is_row(row: Any) -> bool:
+    if type(row) is not list or len(row) != 2:
+        return False
+    document, score = row
+    whole = isinstance(document, Number) and document.whole
+    return (type(document) is str or whole) and isinstance(score, Number) and _is_finite(score)
+
+
+def _is_finite(score: Number) -> bool:
+    return decimal(score) is not None
+
+
+def _float(score: Number) -> float:
+    """The score to measure with; NaN for what is none. Equality is decided by its text."""
+    value = decimal(score)
+    if value is None:
+        return math.nan
+    return min(max(float(value), -LARGEST), LARGEST)
 
 
 def compare_rankings(one: Rankings, two: Rankings, context: Context) -> Found:
@@ -108,15 +134,59 @@ def compare_rankings(one: Rankings, two: Rankings, context: Context) -> Found:
         examples=tuple(flips[:MAX_FLIPS]),
         quality=qualities(*orders, context.relevance) if context.relevance else (),
     )
-    whole = same == len(queries) and not missing
+    changes, touched = _fields_of(pairs, context)
+    fields = changes.found()
+    said = f"; under equal order {fields.summary}" if touched or changes.respelled else ""
+    in_order = same == len(queries) and not missing
+    changed = len(queries) - same + touched
     return Found(
-        verdict=Verdict.IDENTICAL if whole else Verdict.DIVERGENT,
-        summary=_summary(ranking),
+        verdict=fields.verdict if in_order else Verdict.DIVERGENT,
+        summary=_summary(ranking) + said,
         elements=len(queries),
-        changed_fraction=1.0 - same / len(queries) if queries else 0.0,
-        where=tuple(f"query {flip.query}, rank {flip.rank}" for flip in flips[:5]),
+        changed_fraction=changed / len(queries) if queries else 0.0,
+        where=(
+            *(f"query {name(flip.query)}, rank {flip.rank}" for flip in flips[:MAX_WHERE]),
+            *fields.where,
+        )[:MAX_WHERE],
         ranking=ranking,
     )
+
+
+def _fields_of(pairs: list[tuple[str, Ranked, Ranked]], context: Context) -> tuple[Changes, int]:
+    """Scores and all other fields of queries in the same order, and how many queries changed."""
+    changes, touched = Changes(context), 0
+    for query, one, two in pairs:
+        if one.documents == two.documents:
+            before = changes.changed
+            for b, c in zip(_as_rows(one), _as_rows(two), strict=True):
+                if b != c:
+                    _compare_row(changes, f"query {name(query[:60])}", b, c)
+                else:
+                    changes.total += 1 + len(b.others)
+            touched += changes.changed > before
+    return changes, touched
+
+
+def _as_rows(found: Ranked) -> Sequence[Row]:
+    scores = zip(found.documents, found.scores, strict=True)
+    return found.rows or [
+        Row(document, None if score is None else Number(repr(score))) for document, score in scores
+    ]
+
+
+def _compare_row(changes: Changes, place: str, one: Row, two: Row) -> None:
+    place += f", document {name(one.document[:60])}"
+    if one.score is not None and two.score is not None:
+        changes.number(place, one.score, two.score)
+    elif one.score != two.score:
+        changes.change(place, "a score in one file only")
+    if len(one.others) != len(two.others):
+        changes.change(place, "other fields")
+    for b, c in zip(one.others, two.others, strict=False):
+        if b == c:
+            changes.total += 1
+        else:
+            changes.change(place, contrast(b, c))
 
 
 def rbo(one: tuple[str, ...], two: tuple[str, ...], p: float = RBO_P) -> float:
@@ -157,7 +227,7 @@ def _noise(pairs: list[tuple[str, Ranked, Ranked]]) -> float | None:
         for document, score in zip(b.documents, b.scores, strict=True):
             other = theirs.get(document)
             if score is not None and other is not None:
-                changes.append(abs(score - other))
+                changes.append(min(abs(score - other), LARGEST))
     return median(changes) if changes else None
 
 
@@ -182,7 +252,7 @@ def _flips(query: str, one: Ranked, two: Ranked, noise: float | None) -> Iterato
 
 def _margin(ranked: Ranked, i: int, j: int) -> float | None:
     one, two = ranked.scores[i], ranked.scores[j]
-    return None if one is None or two is None else one - two
+    return None if one is None or two is None else min(max(one - two, -LARGEST), LARGEST)
 
 
 def _kind(margin: float | None, there: float | None, noise: float | None) -> Any:
@@ -204,66 +274,3 @@ def _summary(ranking: RankingMetrics) -> str:
     if ranking.unpaired_queries:
         text += f"; {ranking.unpaired_queries:,} queries in one file only"
     return text
-
-
-def _fields(line: bytes) -> tuple[str, tuple[str, int, float | None, bool]] | None:
-    """A line as query and (document, rank, score, by score); None where it is no such line."""
-    try:
-        words = line.decode().split()
-        if len(words) == 6:
-            query, _, document, rank, score, _ = words
-            return _finite(query, (document, int(rank), float(score), True))
-        if len(words) in (3, 4) and b"\t" in line:
-            value = float(words[3]) if len(words) == 4 else None
-            int(words[1])
-            return _finite(words[0], (words[1], int(words[2]), value, False))
-    except ValueError:
-        return None
-    return None
-
-
-def _finite(
-    query: str, row: tuple[str, int, float | None, bool]
-) -> tuple[str, tuple[str, int, float | None, bool]] | None:
-    return (query, row) if row[2] is None or isfinite(row[2]) else None
-
-
-def _ordered(query: str, rows: list[tuple[str, int, float | None, bool]]) -> Ranked:
-    by_score = all(row[3] for row in rows)
-    rows.sort(key=lambda row: (-(row[2] or 0.0) if by_score else 0.0, row[1]))
-    documents = tuple(row[0] for row in rows)
-    if len(set(documents)) != len(documents):
-        raise Refused(f"Query {query!r} ranks a document twice.", hint="Keep its best rank only.")
-    return Ranked(documents, tuple(row[2] for row in rows))
-
-
-def _is_json_ranking(file: File) -> bool:
-    if file.size > MAX_DOCUMENT:
-        return False
-    try:
-        return bool(_read_json(file))
-    except (Refused, OSError):
-        return False
-
-
-def _read_json(file: File) -> dict[str, Ranked]:
-    value = parse(file.read())
-    if not isinstance(value, dict):
-        raise Refused("This is not a ranking.", hint="{query: [[document, score], ...]}")
-    return {str(query): _json_query(query, rows) for query, rows in value.items()}
-
-
-def _json_query(query: str, rows: Any) -> Ranked:
-    well_formed = isinstance(rows, list) and all(
-        isinstance(row, list)
-        and len(row) == 2
-        and isinstance(row[0], str | int)
-        and isinstance(row[1], float | int)
-        for row in rows
-    )
-    if not well_formed:
-        raise Refused(f"Query {query!r} is no list of [document, score].", hint="Look at it.")
-    found: list[tuple[str, int, float | None, bool]] = [
-        (str(document), i, float(score), False) for i, (document, score) in enumerate(rows)
-    ]
-    return _ordered(query, found)

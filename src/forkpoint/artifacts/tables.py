@@ -9,7 +9,8 @@ values, so tables of other lengths, or columns of other types, have nothing to p
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+import mmap
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from packaging.version import Version
 
 from forkpoint.artifacts.arrays import MAX_WHERE, Array, measured, share
+from forkpoint.artifacts.changes import Changes
 from forkpoint.artifacts.comparer import Context, File, Found, Refused, Side
 from forkpoint.artifacts.npy import most_unpacked
 from forkpoint.compare import bits, compare_stream, limits_for
@@ -79,24 +81,25 @@ class _Table:
     rows: int
     types: dict[str, Any]
     column: Callable[[int], Iterator[Any]]
+    described: dict[str, Any]
 
 
 def _parquet(file: File) -> _Table:
     parquet = _pyarrow("pyarrow.parquet")
     with _refusing():
-        with parquet.ParquetFile(file.path) as opened:
+        with _mapped(file) as source, parquet.ParquetFile(source) as opened:
             rows, schema = opened.metadata.num_rows, opened.schema_arrow
         types = _types(schema)
     _require_likely(rows, types, file.size)
 
     def column(number: int) -> Iterator[Any]:
-        with parquet.ParquetFile(file.path) as opened:
+        with _mapped(file) as source, parquet.ParquetFile(source) as opened:
             # by name, parquet would take all leaves below a name that has a dot in it
             name = schema.field(number).name
             for batch in opened.iter_batches(batch_size=ROWS, columns=[name]):
                 yield batch.column(batch.schema.get_field_index(name))
 
-    return _Table(rows, types, column)
+    return _Table(rows, types, column, _described(schema))
 
 
 def _arrow(file: File) -> _Table:
@@ -106,7 +109,7 @@ def _arrow(file: File) -> _Table:
     @contextmanager
     def opened(number: int | None) -> Iterator[Any]:
         options = pyarrow.ipc.IpcReadOptions(included_fields=None if number is None else [number])
-        with pyarrow.memory_map(str(file.path)) as source:
+        with _mapped(file) as source:
             kind = pyarrow.ipc.open_file if of_file else pyarrow.ipc.open_stream
             with kind(source, options=options) as reader:
                 yield reader
@@ -125,9 +128,38 @@ def _arrow(file: File) -> _Table:
 
     with _refusing():
         with opened(None) as reader:
-            types = _types(reader.schema)
+            schema = reader.schema
+            types = _types(schema)
         rows = sum(batch.num_rows for batch in batches(0 if types else None))
-    return _Table(rows, types, column)
+    return _Table(rows, types, column, _described(schema))
+
+
+@contextmanager
+def _mapped(file: File) -> Iterator[Any]:
+    """The file's bytes for pyarrow, which opens nothing by its name."""
+    pyarrow = _pyarrow("pyarrow")
+    with file.open() as stream:
+        mapping = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    # it is unmapped when the last array that lies in it is gone
+    with pyarrow.BufferReader(pyarrow.py_buffer(mapping)) as source:
+        yield source
+
+
+def _described(schema: Any) -> dict[str, Any]:
+    """All that a schema says beside the types: the order, what may be null, and notes of both."""
+    return {
+        "columns": list(schema.names),
+        "nullable": {field.name: field.nullable for field in schema},
+        "metadata": _texts(schema.metadata),
+        "column metadata": {field.name: _texts(field.metadata) for field in schema},
+    }
+
+
+def _texts(metadata: Mapping[bytes, bytes] | None) -> dict[str, str]:
+    return {
+        key.decode(errors="backslashreplace"): value.decode(errors="backslashreplace")
+        for key, value in (metadata or {}).items()
+    }
 
 
 def _require_likely(rows: int, types: dict[str, Any], size: int) -> None:
@@ -158,6 +190,11 @@ def _types(schema: Any) -> dict[str, Any]:
 def _compare(one: _Table, two: _Table, context: Context) -> Iterator[Found]:
     for name in sorted(one.types.keys() | two.types.keys()):
         yield from _column(name, one, two, context)
+    changes = Changes(context)
+    changes.walk("", one.described, two.described)
+    found = changes.found()
+    if found.verdict is not Verdict.IDENTICAL:
+        yield replace(found, part="schema")
 
 
 def _column(name: str, one: _Table, two: _Table, context: Context) -> Iterator[Found]:
@@ -300,9 +337,9 @@ def _pairs(path: str, one: Any, two: Any) -> Iterator[tuple[str, Any, Any]]:
         yield from _pairs(path, one.dictionary_decode(), two.dictionary_decode())
     elif types.is_struct(kind):
         yield f"{path} (there)", one.is_valid(), two.is_valid()
-        for number in range(kind.num_fields):
-            name = f"{path}.{kind.field(number).name}"
-            yield from _pairs(name, one.field(number), two.field(number))
+        # flattened, so that what lies below a null is null
+        for number, (b, c) in enumerate(zip(one.flatten(), two.flatten(), strict=True)):
+            yield from _pairs(f"{path}.{kind.field(number).name}", b, c)
     elif types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         compute = _pyarrow("pyarrow.compute")
         yield f"{path} (lengths)", *(compute.list_value_length(side) for side in (one, two))

@@ -33,16 +33,19 @@ class PlainText:
 
     def compare(self, baseline: File, candidate: File, _context: Context) -> Iterator[Found]:
         """Lines by their number."""
-        total, changed, where = 0, 0, list[str]()
+        total, changed, ends, where = 0, 0, 0, list[str]()
         for number, (one, two) in enumerate(zip_longest(lines(baseline), lines(candidate)), 1):
             total = number
             if one != two:
                 changed += 1
+                only_end = _stem(one) == _stem(two)
+                ends += only_end
                 if len(where) < MAX_WHERE:
-                    where.append(f"line {number}")
+                    where.append(f"line {number}" + (": only its end" if only_end else ""))
+        text = f"{share(changed / max(total, 1))} of {total:,} lines changed"
         yield Found(
             verdict=Verdict.DIVERGENT if changed else Verdict.IDENTICAL,
-            summary=f"{share(changed / max(total, 1))} of {total:,} lines changed",
+            summary=text + (f", {ends:,} of them only in how they end" if ends else ""),
             elements=total,
             changed_fraction=changed / max(total, 1),
             where=tuple(where),
@@ -89,7 +92,7 @@ class RawBytes:
 
 
 def lines(file: File) -> Iterator[bytes]:
-    """The lines of a file without their ends; raises `Refused` for a line beyond `MAX_LINE`."""
+    """The lines of a file, with their ends; raises `Refused` for a line beyond `MAX_LINE`."""
     with io.BufferedReader(file.open()) as stream:
         while line := stream.readline(MAX_LINE + 1):
             if len(line) > MAX_LINE:
@@ -97,7 +100,11 @@ def lines(file: File) -> Iterator[bytes]:
                     f"A line is longer than {MAX_LINE >> 20} MiB.",
                     hint="It is not compared as text. Break the line, or use a binary format.",
                 )
-            yield line.rstrip(b"\r\n")
+            yield line
+
+
+def _stem(line: bytes | None) -> bytes | None:
+    return None if line is None else line.rstrip(b"\r\n")
 
 
 def _sizes(one: int, two: int) -> str:

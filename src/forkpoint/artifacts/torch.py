@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from forkpoint.artifacts.arrays import compare_named
+from forkpoint.artifacts.changes import Changes
 from forkpoint.artifacts.comparer import Context, File, Found, Refused
-from forkpoint.artifacts.documents import Changes
 from forkpoint.artifacts.unpacking import NEEDS_TORCH, Contents
 from forkpoint.model import Verdict
 

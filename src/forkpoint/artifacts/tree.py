@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TypeGuard
 
+from forkpoint.artifacts.apart import Answer, Job, answers, told
 from forkpoint.artifacts.comparer import (
     Comparer,
     Context,
@@ -28,7 +29,7 @@ from forkpoint.artifacts.plaid import (
     same_arrays,
     unchanged,
 )
-from forkpoint.artifacts.rankings import RankingFile
+from forkpoint.artifacts.ranking_files import RankingFile
 from forkpoint.artifacts.safetensors import Safetensors
 from forkpoint.artifacts.tables import Arrow, Parquet
 from forkpoint.artifacts.text import PlainText, RawBytes
@@ -96,6 +97,7 @@ class _Comparison:
 
     def compare(self, one: Entries, two: Entries) -> tuple[Artifact, ...]:
         """All artifacts, by their names."""
+        registered()  # a comparer that cannot be loaded is no fault of a file
         found: dict[str, list[Artifact]] = {}
         inside: set[str] = set()
         for folder, sides in _indexes(one, two):
@@ -104,47 +106,41 @@ class _Comparison:
         unread = _below_unread(one, two)
         found |= {folder: [_unread(folder, names, one, two)] for folder, names in unread.items()}
         inside.update(name for names in unread.values() for name in names)
-        pickled: list[tuple[File, File]] = []
-        for name in (one.keys() | two.keys()) - inside - unread.keys():
-            pair = one.get(name), two.get(name)
-            if self.unpack and _are_pickles(pair):
-                pickled.append(pair)
-            else:
-                found[name] = _entry(*pair, self.context)
-        for pair, artifacts in self._pickles(sorted(pickled, key=lambda pair: pair[0].name)):
-            found[pair[0].name] = artifacts
+        looked = {
+            name: _look(one.get(name), two.get(name), self.context, unpack=bool(self.unpack))
+            for name in sorted((one.keys() | two.keys()) - inside - unread.keys())
+        }
+        tasks = [task for task in looked.values() if isinstance(task, _Task)]
+        found |= {name: [row] for name, row in looked.items() if isinstance(row, Artifact)}
+        found |= self._made([task for task in tasks if not task.pickled], self.context)
+        for batch in _batches(task for task in tasks if task.pickled):
+            paths = [file.path for task in batch for file in (task.one, task.two)]
+            with self._contents(paths) as context:
+                found |= self._made(batch, context)
         return tuple(artifact for name in sorted(found) for artifact in found[name])
 
-    def _pickles(
-        self, pairs: list[tuple[File, File]]
-    ) -> Iterator[tuple[tuple[File, File], list[Artifact]]]:
-        """Compare files of ``torch.save``, as many at a time as `BATCH` allows."""
-        unlike = []
-        for pair in pairs:
-            try:
-                same = same_bytes(*pair)
-            except OSError as error:
-                yield pair, [_failed(pair[0].name, TorchFile.kind, error)]
-                continue
-            if same:
-                yield pair, [_identical(pair[0], TorchFile.kind)]
-            else:
-                unlike.append(pair)
-        for batch in _batches(unlike):
-            with self._contents([file.path for pair in batch for file in pair]) as context:
-                for pair in batch:
-                    yield pair, _by_content(_recognise(pair[0]), *pair, context)
+    def _made(self, tasks: Sequence[_Task], context: Context) -> dict[str, list[Artifact]]:
+        """The rows of files that are compared by content, each in its turn."""
+        jobs = [Job(task.one.size + task.two.size, partial(task.run, context)) for task in tasks]
+        pairs = zip(tasks, answers(jobs), strict=True)
+        return {task.one.name: self._rows(task, answer) for task, answer in pairs}
+
+    def _rows(self, task: _Task, answer: Answer) -> list[Artifact]:
+        if task.same:
+            rankings = [] if isinstance(answer, Refused) else [f.ranking for f in answer]
+            return [replace(_identical(task.one, task.kind), ranking=next(iter(rankings), None))]
+        return _told(task.one.name, task.kind, answer, every=self.context.every_part)
 
     def _index(self, folder: str, one: IndexFolder, two: IndexFolder) -> list[Artifact]:
+        size = sum(file.size for side in (one, two) for file in side.files.values())
         try:
-            if same_arrays(one, two):
-                found = list(unchanged(one, two, self.context))
-            else:
-                with self._contents((*one.pickled, *two.pickled)) as context:
-                    found = list(compare_index_folders(one, two, context))
-        except (Refused, OSError, MemoryError) as error:
-            return [_failed(folder, one.kind, error)]
-        return _summed_up(folder, one.kind, found, every=self.context.every_part)
+            same = same_arrays(one, two)
+        except OSError as error:
+            return _told(folder, one.kind, told(error), every=False)
+        compare = unchanged if same else compare_index_folders
+        with self._contents(() if same else (*one.pickled, *two.pickled)) as context:
+            (answer,) = answers([Job(size, partial(compare, one, two, context))])
+        return _told(folder, one.kind, answer, every=self.context.every_part)
 
     @contextmanager
     def _contents(self, pickled: Sequence[Path]) -> Iterator[Context]:
@@ -195,73 +191,87 @@ def _folders(files: Entries) -> dict[str, dict[str, File]]:
     return found
 
 
-def _are_pickles(pair: tuple[File | Bad | None, File | Bad | None]) -> TypeGuard[tuple[File, File]]:
-    return all(isinstance(file, File) and _recognise(file).kind == TorchFile.kind for file in pair)
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """Two files to compare by content; ``same`` where their bytes are equal all the same."""
+
+    one: File
+    two: File
+    comparer: Comparer
+    same: bool
+    pickled: bool
+
+    @property
+    def kind(self) -> str:
+        return self.comparer.kind
+
+    def run(self, context: Context) -> Iterable[Found]:
+        return self.comparer.compare(self.one, self.two, context)
 
 
-def _batches(pairs: Iterable[tuple[File, File]]) -> Iterator[list[tuple[File, File]]]:
-    batch: list[tuple[File, File]] = []
+def _batches(tasks: Iterable[_Task]) -> Iterator[list[_Task]]:
+    batch: list[_Task] = []
     size = 0
-    for pair in pairs:
-        more = sum(file.size for file in pair)
+    for task in tasks:
+        more = task.one.size + task.two.size
         if batch and size + more > BATCH:
             yield batch
             batch, size = [], 0
-        batch.append(pair)
+        batch.append(task)
         size += more
     if batch:
         yield batch
 
 
-def _entry(one: File | Bad | None, two: File | Bad | None, context: Context) -> list[Artifact]:
+def _look(
+    one: File | Bad | None, two: File | Bad | None, context: Context, *, unpack: bool
+) -> Artifact | _Task:
+    """What can be said without reading more than bytes, or what to compare."""
     for entry in (one, two):
         if isinstance(entry, Bad):
-            return [_refusal(entry.name, "refused", entry.reason)]
+            return _refusal(entry.name, "refused", entry.reason)
     assert not isinstance(one, Bad)
     assert not isinstance(two, Bad)
-    if one and two:
-        return _compare(one, two, context)
     there = one or two
     assert there is not None
-    side: Side = "baseline" if one else "candidate"
-    return [
-        Artifact(
-            path=there.name,
-            kind=_recognise(there).kind,
+    kind = "refused"
+    try:
+        comparer = _recognise(there)
+        kind = comparer.kind
+        if not (one and two):
+            return _alone(there, kind, "baseline" if one else "candidate")
+        return _pair(one, two, comparer, context, unpack=unpack)
+    except Exception as error:  # noqa: BLE001 - comparers of other packages may raise anything
+        return _refusal(there.name, kind, told(error).message)
+
+
+def _alone(file: File, kind: str, side: Side) -> Artifact:
+    return Artifact(
+        path=file.name,
+        kind=kind,
+        verdict=Verdict.DIVERGENT,
+        summary=f"only in the {side} ({file.size:,} bytes)",
+        side=side,
+    )
+
+
+def _pair(
+    one: File, two: File, comparer: Comparer, context: Context, *, unpack: bool
+) -> Artifact | _Task:
+    other = _recognise(two)
+    if other.kind != comparer.kind:
+        return Artifact(
+            path=one.name,
+            kind=f"{comparer.kind}, {other.kind}",
             verdict=Verdict.DIVERGENT,
-            summary=f"only in the {side} ({there.size:,} bytes)",
-            side=side,
+            summary="the two files are of different formats",
         )
-    ]
-
-
-def _compare(one: File, two: File, context: Context) -> list[Artifact]:
-    comparer = _recognise(one)
-    if _recognise(two).kind != comparer.kind:
-        return [
-            Artifact(
-                path=one.name,
-                kind=f"{comparer.kind}, {_recognise(two).kind}",
-                verdict=Verdict.DIVERGENT,
-                summary="the two files are of different formats",
-            )
-        ]
+    same = same_bytes(one, two)
     # equal rankings have a quality, too
-    judged = context.relevance and comparer.kind == RankingFile.kind
-    try:
-        if not judged and same_bytes(one, two):
-            return [_identical(one, comparer.kind)]
-    except OSError as error:
-        return [_failed(one.name, comparer.kind, error)]
-    return _by_content(comparer, one, two, context)
-
-
-def _by_content(comparer: Comparer, one: File, two: File, context: Context) -> list[Artifact]:
-    try:
-        found = list(comparer.compare(one, two, context))
-    except (Refused, OSError, MemoryError) as error:
-        return [_failed(one.name, comparer.kind, error)]
-    return _summed_up(one.name, comparer.kind, found, every=context.every_part)
+    judged = context.relevance and comparer.kind in (RankingFile.kind, Json.kind)
+    if same and not judged:
+        return _identical(one, comparer.kind)
+    return _Task(one, two, comparer, same, unpack and comparer.kind == TorchFile.kind)
 
 
 def _identical(file: File, kind: str) -> Artifact:
@@ -278,12 +288,10 @@ def _refusal(name: str, kind: str, reason: str) -> Artifact:
     return Artifact(path=name, kind=kind, verdict=Verdict.NOT_COMPARABLE, summary=reason)
 
 
-def _failed(name: str, kind: str, error: Refused | OSError | MemoryError) -> Artifact:
-    if isinstance(error, Refused):
-        return _refusal(name, kind, error.message)
-    if isinstance(error, MemoryError):
-        return _refusal(name, kind, "Comparing it takes more memory than there is, or than it may.")
-    return _refusal(name, kind, f"It cannot be read: {error.strerror or error}.")
+def _told(name: str, kind: str, answer: Answer, *, every: bool) -> list[Artifact]:
+    if isinstance(answer, Refused):
+        return [_refusal(name, kind, answer.message)]
+    return _summed_up(name, kind, answer, every=every)
 
 
 def _summed_up(name: str, kind: str, found: list[Found], *, every: bool) -> list[Artifact]:
@@ -292,7 +300,10 @@ def _summed_up(name: str, kind: str, found: list[Found], *, every: bool) -> list
     A file of one unnamed part is just that.
     """
     if len(found) == 1 and not found[0].part:
-        return [_artifact(name, kind, found[0])]
+        (only,) = found
+        if only.verdict is Verdict.IDENTICAL:
+            only = replace(only, summary=f"{only.summary}; not every byte of the file is")
+        return [_artifact(name, only.kind or kind, only)]
     unlike = [part for part in found if part.verdict is not Verdict.IDENTICAL]
     counts = [(part.elements or 0, part.changed_fraction or 0.0) for part in found]
     elements = sum(count for count, _ in counts)

@@ -21,6 +21,7 @@ from forkpoint.artifacts.arrays import Stored
 from forkpoint.artifacts.comparer import File, Refused
 from forkpoint.artifacts.documents import MAX_DOCUMENT, parse
 from forkpoint.artifacts.safetensors import tensors_of
+from forkpoint.artifacts.walk import file_at
 from forkpoint.environments import Environment
 from forkpoint.errors import ForkpointError
 from forkpoint.host import Unpacked, unpack
@@ -127,6 +128,13 @@ def _contents(answer: Unpacked, folder: Path) -> Contents | Refused:
         return refused
 
 
+def _file(path: Path) -> File:
+    try:
+        return file_at(path.name, path)
+    except OSError as error:
+        raise _nonsense(str(error)) from error
+
+
 class _Layout(msgspec.Struct):
     dtype: str
     shape: list[int]
@@ -139,14 +147,14 @@ class _Document(msgspec.Struct):
 
 def _loaded(folder: Path) -> Contents:
     """The folder that the worker wrote for one file; raises `Refused` where it makes no sense."""
-    raw = _small(folder / "content.json")
+    data = _small(folder / "content.json")
     try:
-        document = msgspec.convert(raw, _Document)
-        value = _value(raw["value"])
+        document = msgspec.json.decode(data, type=_Document)
+        value = _value(parse(data)["value"])
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise _nonsense(str(error)) from error
+        raise _nonsense(str(error)[:200]) from error
     path = folder / "tensors.safetensors"
-    stored = tensors_of(File(path.name, path, path.stat().st_size, b""))
+    stored = tensors_of(_file(path))
     if stored.keys() != document.tensors.keys():
         raise _nonsense("it names other tensors than it wrote")
     skipped, tensors = dict(document.skipped), {}
@@ -158,16 +166,14 @@ def _loaded(folder: Path) -> Contents:
     return Contents(tensors, value, skipped)
 
 
-def _small(path: Path) -> Any:
-    try:
-        if path.stat().st_size > MAX_DOCUMENT:
-            raise Refused(
-                f"It holds more than {MAX_DOCUMENT:,} bytes beside its tensors.",
-                hint="Save the tensors in a file of their own.",
-            )
-        return parse(path.read_bytes())
-    except OSError as error:
-        raise _nonsense(str(error)) from error
+def _small(path: Path) -> bytes:
+    file = _file(path)
+    if file.size > MAX_DOCUMENT:
+        raise Refused(
+            f"It holds more than {MAX_DOCUMENT:,} bytes beside its tensors.",
+            hint="Save the tensors in a file of their own.",
+        )
+    return file.read()
 
 
 def _typed(stored: Stored, layout: _Layout) -> Stored:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def entries(root: Path) -> dict[str, File | Bad]:
             raise UsageError(
                 f"{root} holds more than {MAX_FILES:,} files.", hint="Name a folder inside of it."
             )
-        name = _free(found, _readable(path.relative_to(real)))
+        name = str(path.relative_to(real))  # bytes that are no text are surrogates
         found[name] = Bad(name, problem, folder=True) if problem else _checked(real, name, path)
     return found
 
@@ -78,18 +78,6 @@ def _fill(stream: object, buffer: bytearray) -> int:
     return size
 
 
-def _readable(path: Path) -> str:
-    r"""A name as text; bytes that are no text as ``\\xff``, so that two such names stay two."""
-    return os.fsencode(path).decode(errors="backslashreplace")
-
-
-def _free(taken: Mapping[str, File | Bad], name: str) -> str:
-    """The name, or one like it where another entry has the same text."""
-    while name in taken:
-        name += "'"
-    return name
-
-
 def _walk(real: Path) -> Iterator[tuple[Path, str]]:
     """Everything below a folder that is no folder itself; links to folders are not entered.
 
@@ -127,5 +115,5 @@ def _checked(real: Path, name: str, path: Path) -> File | Bad:
         if not stat.S_ISREG(mode):  # a device is not even opened
             return Bad(name, f"It is {NOT_REGULAR} and was not read.")
         return file_at(name, target)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         return Bad(name, f"It cannot be read: {getattr(error, 'strerror', None) or error}.")
