@@ -8,6 +8,7 @@ Starting
 
 ``job.json``
     protocol     1
+    host         the process number of the host: a worker does not outlive it (Linux)
     kind         "record" | "alone" | "fingerprint" | "replay" | "unpack" (see below); alone runs
                  the script as it is, without a recorder
     script       absolute path of the script, or null with ``module``
@@ -190,6 +191,7 @@ Outputs
         seconds    run time of the script
         peak_rss   bytes
         storage_full   true where ``max_storage`` or the disk kept tensors from being kept
+        refused    how many tensors the disk did not take
         fingerprint    {key: text} (both kinds)
     No ``result.json`` means that the process died. CONTROL_DIR/last_event (a small file that
     the worker maps into memory; UTF-8, padded with NUL) then holds "STEP\\tMODULE\\tOP" of the

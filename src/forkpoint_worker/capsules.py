@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Sequence
 
 import torch
@@ -12,6 +10,8 @@ import torch
 from . import manifest, memory, schema, state
 from .describe import Description
 from .digest import digest_text, dtype_name
+from .libraries import refused
+from .mapped import read_json
 from .shards import Shards, file_dtype, write_tensors
 
 if TYPE_CHECKING:
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
     from .steps import Step
     from .uncovered import Uncovered
 
-_NAME = re.compile(r"([A-Za-z_]\w*)\.([A-Za-z_]\w*)\.(\w+)\Z")
-_LIBRARIES = frozenset(("aten", "quantized", "mkldnn", "mkl", "onednn", "prims"))
-_FORBIDDEN = frozenset(("aten.from_file", "aten.save"))
-"""Ops that open files by a name that they are given: a capsule may come from anybody."""
+_LARGEST = 16 << 20  # bytes of a capsule.json
 
 INPUTS, OUTPUTS = "tensors.safetensors", "outputs.safetensors"
 
@@ -147,17 +144,6 @@ def _unsuited(op: Op) -> str | None:
 UNINITIALISED = "its result is memory that nobody wrote to"
 
 
-def refused(name: str) -> str | None:
-    """Why an op of this name is not run by a replay, or None where it is."""
-    parts = _NAME.match(name)
-    if parts is None:
-        return "%r is not the name of an op" % name
-    library, base, _ = parts.groups()
-    if library not in _LIBRARIES or "%s.%s" % (library, base) in _FORBIDDEN:
-        return "%s is not an op that replay runs" % name
-    return None
-
-
 def write_outputs(folder: str, outputs: Iterable[tuple[int, torch.Tensor]]) -> None:
     """Write ``outputs.safetensors``: contiguous tensors by their slot's number."""
     content = {str(slot): memory.plain(tensor).cpu() for slot, tensor in outputs}
@@ -170,9 +156,8 @@ def expected(tensor: torch.Tensor) -> tuple[str, list[int]]:
 
 
 def read(folder: str) -> dict[str, Any]:
-    """``capsule.json`` of a folder."""
-    with open(os.path.join(folder, "capsule.json")) as stream:
-        data = json.load(stream)
-    if data.get("format") != schema.CAPSULE_FORMAT:
+    """``capsule.json`` of a folder; raises `ValueError` where it is none."""
+    data = read_json(os.path.join(folder, "capsule.json"), _LARGEST)
+    if not isinstance(data, dict) or data.get("format") != schema.CAPSULE_FORMAT:
         raise ValueError("%s is no capsule of format %s" % (folder, schema.CAPSULE_FORMAT))
     return dict(data)

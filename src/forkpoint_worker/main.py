@@ -19,6 +19,7 @@ import zipfile
 from typing import TYPE_CHECKING, Any, Mapping
 
 from . import PROTOCOL, manifest, status
+from .lifeline import end_with
 from .startup import AT_START
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def main(inject: str, control: str) -> None:
     sys.path.remove(inject)
     with open(os.path.join(control, "job.json")) as stream:
         job = json.load(stream)
+    if job.get("host") is not None:
+        end_with(job["host"])
     _restore_path(job)
     run = _Run(control, job)
     try:
@@ -106,7 +109,8 @@ class _Run:
         self._session: Session | None = None
         self._result: dict[str, Any] = {
             "protocol": PROTOCOL, "status": "failed", "exit_code": None, "error": None,
-            "steps": 0, "seconds": 0.0, "peak_rss": 0, "storage_full": False, "fingerprint": {},
+            "steps": 0, "seconds": 0.0, "peak_rss": 0, "storage_full": False, "refused": 0,
+            "fingerprint": {},
         }  # fmt: skip
 
     def go(self) -> int:
@@ -237,6 +241,7 @@ class _Run:
         if session is not None:
             self._result["steps"] = session.recorder.steps
             self._result["storage_full"] = session.recorder.storage_full
+            self._result["refused"] = session.recorder.refused
             self._result["fingerprint"] = session.fingerprint
         if self._result["exit_code"] is None:
             self._result["exit_code"] = code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Callable, Mapping, Sequence
 
 import torch
@@ -14,6 +15,10 @@ Stored = Callable[[str, int], torch.Tensor]
 """From a storage's key and its size to its bytes (uint8, on the CPU)."""
 
 _MEMORY_LIMIT = 1 << 36  # bytes of one storage; a document that asks for more is nonsense
+_GROWTH = 1 << 12  # elements that a tensor may have for each byte of its storage
+_FREE = 1 << 28  # elements that are always allowed
+_MAX_DIMS = 64
+_MAX_DEPTH = 8
 
 
 class Malformed(ValueError):
@@ -46,12 +51,14 @@ class Arguments:
         self.positional = [self._value(value) for value in document["args"]]
         self.keywords = {name: self._value(value) for name, value in document["kwargs"].items()}
 
-    def _value(self, value: Mapping[str, Any]) -> Any:
+    def _value(self, value: Mapping[str, Any], depth: int = 0) -> Any:
+        if depth > _MAX_DEPTH or not isinstance(value, dict) or len(value) != 1:
+            raise Malformed("an argument that no call has")
         ((kind, content),) = value.items()
         if kind == "tensor":
             return self._tensors[content]
         if kind == "list":
-            return [self._value(item) for item in content]
+            return [self._value(item, depth + 1) for item in content]
         if kind == "device":
             return torch.device(self._device or content)
         if kind == "dtype" and self._raised:
@@ -133,10 +140,15 @@ def _aligned(
 def _require_inside(layout: Mapping[str, Any], available: int, dtype: torch.dtype) -> None:
     """Raise `Malformed` where a tensor would reach beyond its storage."""
     shape, stride, offset = layout["shape"], layout["stride"], layout["offset"]
-    if len(shape) != len(stride) or min([0, offset, *shape, *stride]) < 0:
-        raise Malformed("a tensor of shape %s and strides %s" % (shape, stride))
+    if len(shape) != len(stride) or len(shape) > _MAX_DIMS:
+        raise Malformed("a tensor of %d sizes and %d strides" % (len(shape), len(stride)))
+    if set(map(type, [offset, *shape, *stride])) != {int} or min([offset, *shape, *stride]) < 0:
+        raise Malformed("a tensor of shape %.200s and strides %.200s" % (shape, stride))
     if 0 in shape:
         return
+    count = math.prod(shape)
+    if count > _FREE + _GROWTH * available:
+        raise Malformed("a tensor of %d elements over %d bytes" % (count, available))
     last = offset + sum((n - 1) * step for n, step in zip(shape, stride))
     if (last + 1) * _element(dtype) > available:
         raise Malformed("a tensor reaches beyond its %d bytes" % available)

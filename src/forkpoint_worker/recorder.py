@@ -89,6 +89,11 @@ class Recorder:
         return self._roots.attention
 
     @property
+    def refused(self) -> int:
+        """How many tensors the disk did not take."""
+        return self._writer.refused
+
+    @property
     def storage_full(self) -> bool:
         """Whether tensors were left out for want of room."""
         return self._writer.shards.full

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
+import importlib
 import json
 import os
 import sys
@@ -12,18 +14,24 @@ from typing import IO, Any, Callable, Iterator, Mapping, Sequence
 
 import torch
 
-from . import capsules, metrics, settings, state
+from . import capsules, libraries, metrics, settings, state
 from .capsules import INPUTS, OUTPUTS
 from .digest import digest_text, dtype_name
 from .exact import distances
 from .hasher import Hasher, final
+from .limits import memory_limit
 from .mapped import Maps
 from .ops import Op, returned, written_only
 from .rebuild import Arguments, Malformed, tensors_of
 from .settle import settle
 from .status import Status
 
+OVERTIME = "overtime.log"
+"""The file in the control folder that is left where a call passed its time."""
+
 _MAX_ROWS = 1 << 14
+_GROWTH = 64  # times the bytes of its inputs that a call may take
+_A_SECOND = 1 << 26  # bytes of inputs for which the time doubles
 _POLL = 0.005
 
 
@@ -33,9 +41,12 @@ class Replay:
     def __init__(self, job: Mapping[str, Any], control: str, status: Status) -> None:
         self._job = job
         self._answers = os.path.join(control, "replayed.jsonl")
+        self._overtime = os.path.join(control, OVERTIME)
         self._status = status
         self._hasher = Hasher()
         self._own = state.capture()
+        self._trust = bool(job.get("trust"))
+        self._limits: Mapping[str, int] | None = job.get("limits")
 
     def go(self) -> None:
         """Answer every call; each answer is on disk before the next call begins."""
@@ -56,7 +67,9 @@ class Replay:
             answer.update(status=refused.status, reason=str(refused))
         except (Malformed, KeyError, OSError) as error:
             text = str(error) if isinstance(error, Malformed) else repr(error)
-            answer.update(status="unsupported", reason=text)
+            answer.update(status="unsupported", reason=text[:2000])
+        except MemoryError:
+            answer.update(status="raised", reason="MemoryError: it asks for more than it may have")
         except Exception as error:  # noqa: BLE001 - what an op raises is the answer
             reason = "%s: %s" % (type(error).__name__, str(error)[:2000])
             answer.update(status="raised", reason=reason)
@@ -64,9 +77,13 @@ class Replay:
         return answer
 
     def _one(self, call: Mapping[str, Any]) -> dict[str, Any]:
-        subject = _Subject(call)
-        op = Op(_find(subject.document["op"]))
+        subject = _Subject(call, trust=self._trust)
+        op = Op(_find(subject.document["op"], trust=self._trust))
         _require_device(subject)
+        with self._limited(subject):
+            return self._ran(call, subject, op)
+
+    def _ran(self, call: Mapping[str, Any], subject: _Subject, op: Op) -> dict[str, Any]:
         notes = self._set_state(subject)
         prepare = subject.arguments
         first = prepare()
@@ -89,6 +106,26 @@ class Replay:
             for (slot, tensor), digest in zip(outputs, digests)
         ]
         return answer
+
+    @contextlib.contextmanager
+    def _limited(self, subject: _Subject) -> Iterator[None]:
+        """Let a call take what its inputs are worth in memory and time, and no more.
+
+        A process that passes the time is ended from outside of Python, in the middle of an op.
+        """
+        if self._limits is None:
+            yield
+            return
+        size = subject.bytes
+        seconds = self._limits["seconds"] * (1 + size / _A_SECOND)
+        with open(self._overtime, "w") as log:
+            faulthandler.dump_traceback_later(seconds, exit=True, file=log)
+            try:
+                with memory_limit(self._limits["memory"] + _GROWTH * size):
+                    yield
+            finally:
+                faulthandler.cancel_dump_traceback_later()
+        os.unlink(self._overtime)
 
     def _again(self, op: Op, arguments: Arguments, subject: _Subject) -> list[str]:
         with _mode(subject.state):
@@ -157,11 +194,12 @@ class _Refused(Exception):
 class _Subject:
     """What a call runs: its document, the bytes behind it, and the state that it asks for."""
 
-    def __init__(self, call: Mapping[str, Any]) -> None:
+    def __init__(self, call: Mapping[str, Any], *, trust: bool) -> None:
         self._folder: str | None = call.get("capsule")
-        data = capsules.read(self._folder) if self._folder else {}
-        if data.get("reason"):
-            raise _Refused("unsupported", data["reason"])
+        data = _content(self._folder) if self._folder else {}
+        reason = data.get("reason")
+        if reason and not (trust and libraries.is_about_trust(reason)):
+            raise _Refused("unsupported", str(reason)[:2000])
         self.random = bool(data.get("random"))
         self.document: Mapping[str, Any] = call.get("call") or data["call"]
         self.device: str | None = call.get("device")
@@ -169,14 +207,22 @@ class _Subject:
         self.state: Mapping[str, Any] | None = None
         asked = call.get("state", True)
         if isinstance(asked, str):
-            self.state = capsules.read(asked)["state"]
+            self.state = _content(asked)["state"]
         elif asked:
             self.state = data.get("state")
         self._maps = Maps(self._folder or ".")
 
     def arguments(self) -> Arguments:
         """Arguments for one run."""
-        return Arguments(self.document, self._stored, device=self.device, raised=self._raised)
+        try:
+            return Arguments(self.document, self._stored, device=self.device, raised=self._raised)
+        except (TypeError, AttributeError, IndexError, OverflowError) as error:
+            raise Malformed("no call can be made of it: %s" % error) from error
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all storages; each is checked against the file when it is read."""
+        return sum(max(0, int(one["bytes"])) for one in self.document["storages"])
 
     def devices(self) -> list[str]:
         """Where the call's tensors are to lie."""
@@ -197,7 +243,10 @@ class _Subject:
             raise Malformed("a call without a capsule has no stored bytes")
         if not count:
             return torch.empty(0, dtype=torch.uint8, device="cpu")
-        found = self._maps.tensor(INPUTS, key, torch.uint8, (-1,))
+        try:
+            found = self._maps.tensor(INPUTS, key, torch.uint8, (-1,))
+        except ValueError as error:
+            raise Malformed(str(error)) from error
         if found.numel() != count:
             raise Malformed("storage %r has %d bytes, not %d" % (key, found.numel(), count))
         return found
@@ -244,20 +293,44 @@ def _distances(kept: _Kept, slot: int, tensor: torch.Tensor) -> Any:
     return distances(other, tensor.cpu())
 
 
-def _find(name: str) -> Callable[..., Any]:
-    """The op overload of this name; nothing but ops of torch's own libraries is looked up."""
-    refused = capsules.refused(name)
-    if refused is not None:
-        raise _Refused("unsupported", refused)
-    library, base, overload = name.split(".")
+def _content(folder: str) -> dict[str, Any]:
     try:
+        return capsules.read(folder)
+    except ValueError as error:
+        raise Malformed(str(error)) from error
+
+
+def _find(name: object, *, trust: bool) -> Callable[..., Any]:
+    """The op overload of this name; nothing but ops of torch's own libraries is looked up.
+
+    ``trust`` lets other libraries in, and imports the package that is called as the library is,
+    where the op is not there yet and such a package is.
+    """
+    parts = libraries.parts_of(name) if isinstance(name, str) else None
+    refused = libraries.refused(str(name), trust=trust)
+    if refused is not None or parts is None:
+        raise _Refused("unsupported", refused or "an op without a name")
+    library, base, overload = parts
+    if not _registered(library, base, overload) and trust and library not in libraries.OWN:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(library)
+    if _registered(library, base, overload):
+        # of a name that is registered no attribute but the op itself is to be had
         found = getattr(getattr(getattr(torch.ops, library), base), overload)
-    except (AttributeError, RuntimeError):
-        found = None
-    if not isinstance(found, torch._ops.OpOverload):
-        raise _Refused("no_such_op", "torch %s has no op %s" % (torch.__version__, name))
-    checked: Callable[..., Any] = found
-    return checked
+        if isinstance(found, torch._ops.OpOverload):
+            checked: Callable[..., Any] = found
+            return checked
+    where = "torch %s" % torch.__version__
+    if library not in libraries.OWN:
+        where += " (with or without a package called %s)" % library
+    raise _Refused("no_such_op", "%s has no op %s" % (where, name))
+
+
+def _registered(library: str, base: str, overload: str) -> bool:
+    """Whether torch's registry of ops has this one: nothing is looked up as an attribute."""
+    schemas = torch._C._jit_get_schemas_for_operator("%s::%s" % (library, base))
+    wanted = "" if overload == "default" else overload
+    return any(schema.overload_name == wanted for schema in schemas)
 
 
 def _require_device(subject: _Subject) -> None:

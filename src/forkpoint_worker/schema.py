@@ -29,6 +29,8 @@ SOURCE_OP, SOURCE_INPUT, SOURCE_WEIGHT, SOURCE_OUTSIDE, SOURCE_VIEW = 0, 1, 2, 3
 STRUCTURE = -1
 # uncovered.kind of watched calls that kept their own result; detail: "FUNCTION: WHY"
 NOT_SWAPPED = "not swapped"
+# uncovered.kind of tensors that the disk did not take; detail: the system's word for it
+NOT_KEPT = "tensor not kept"
 
 TABLES = {
     # interned text: module paths, op names, dtypes, shapes ("32,77"), signatures

@@ -11,6 +11,9 @@ from __future__ import annotations
 import functools
 from typing import Any, Callable, Mapping
 
+MOST_THREADS = 1024
+"""More threads than that no machine has, and a thousand times as many take minutes to start."""
+
 ON_OFF = ("on", "off")
 CHOICES: dict[str, tuple[str, ...] | None] = {
     "threads": None,
@@ -28,7 +31,7 @@ CHOICES: dict[str, tuple[str, ...] | None] = {
     "device": ("cpu", "cuda"),
     "dtype": ("float32", "float64", "float16", "bfloat16"),
 }
-"""Setting names and the values each takes; None stands for a positive integer."""
+"""Setting names and the values each takes; None stands for 1 to `MOST_THREADS`."""
 
 Switch = Callable[[Any, str], object]  # torch, which is imported late, and the value
 

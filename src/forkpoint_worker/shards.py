@@ -41,6 +41,7 @@ class Shards:
         self._count = 0
         self.bytes = 0
         self.full = False
+        self.refusals: list[str] = []  # of the disk, until somebody takes them
 
     def put(self, digest: int, tensor: torch.Tensor, spare: int = 0) -> tuple[str, str] | None:
         """Write a tensor unless its bits are here; (file, key), or None where there is no room.
@@ -59,8 +60,9 @@ class Shards:
             return None
         try:
             place = self._append(key, dtype, tensor, size)
-        except OSError:  # the disk is full: what is there stays valid, and that is said
+        except OSError as error:  # the disk is full: what is there stays valid, and that is said
             self.full = True
+            self.refusals.append(error.strerror or str(error))
             return None
         self._places[key] = place
         self.bytes += size

@@ -36,6 +36,9 @@ def restore(state: Mapping[str, Any]) -> list[str]:
     """
     missing = []
     now = capture()
+    threads = state.get("threads", 1)
+    if type(threads) is not int or not 1 <= threads <= settings.MOST_THREADS:
+        return ["threads=%.40s (1 to %d are possible)" % (threads, settings.MOST_THREADS)]
     for name in ("threads", "default_dtype", "matmul_precision"):
         if name in state and state[name] != now[name]:
             missing += _set(name, _GENERAL[name], state[name])

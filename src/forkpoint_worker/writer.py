@@ -36,6 +36,7 @@ class Writer:
         self.shards = Shards(folder + "/tensors", max_storage)
         self.hasher = Hasher()
         self.known = Known()
+        self.refused = 0  # tensors that the disk did not take
         self.uncovered = Uncovered()
         self.reference = reference
         self._reserve = reserve
@@ -190,6 +191,10 @@ class Writer:
 
     def commit(self) -> None:
         """Make everything flushed so far durable against the death of the process."""
+        for reason in self.shards.refusals:
+            self.uncovered.note(schema.NOT_KEPT, reason)
+        self.refused += len(self.shards.refusals)
+        self.shards.refusals.clear()
         for row in self.uncovered.changes():
             self.index.add("uncovered", row)
         self.shards.flush()

@@ -11,6 +11,7 @@ from forkpoint.api._options import Observer, Options
 from forkpoint.api._record import record
 from forkpoint.api._replay import CapsuleReplay, replay_capsules
 from forkpoint.api._repro import repro
+from forkpoint.api._results import write_result
 from forkpoint.api._runner import Asked, Environments, Runner
 from forkpoint.environments import Environment, EnvironmentCache
 from forkpoint.repro import Reproducer, Shown
@@ -43,6 +44,7 @@ __all__ = [
     "run_audit",
     "run_comparison",
     "unpacking",
+    "write_result",
 ]
 
 

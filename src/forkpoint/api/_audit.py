@@ -11,7 +11,7 @@ import msgspec
 
 from forkpoint.api._options import Observer, Options
 from forkpoint.api._record import Script, as_workload, nothing_recorded
-from forkpoint.api._results import Results
+from forkpoint.api._results import Results, write_result
 from forkpoint.api._runner import Asked, Runner, read_environments
 from forkpoint.audit import (
     PROPERTIES,
@@ -113,13 +113,15 @@ def run_audit(
     options = options or Options()
     named = f"audited={environment}" if isinstance(environment, str) else environment
     asked = read_environments([named], count=1)
+    claim = Results.claim(options.out, force=options.force)
     with EnvironmentCache(max_bytes=options.max_cache) as cache:
         runner = Runner(options, observer or Observer(), cache)
         (built,) = runner.build(asked)
-        results = Results.create(options.out, workload, force=options.force)
+        results = Results.create(options.out, workload, force=options.force, claim=claim)
         work = _Work(runner, workload, built, results, questions or Questions())
         found = work.finish()
-    results.audit.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+    encoded = msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"
+    write_result(results.audit, encoded)
     return Audited(audit=found, folder=results.folder)
 
 

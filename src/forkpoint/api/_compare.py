@@ -15,7 +15,7 @@ from forkpoint.api._diagnose import Bench, diagnosed
 from forkpoint.api._options import Observer, Options, as_job, read_tolerance
 from forkpoint.api._record import Script, as_workload, nothing_recorded
 from forkpoint.api._refine import both_neutral, refine, unrepeatable
-from forkpoint.api._results import BARE, DETAIL, SEARCH, Results
+from forkpoint.api._results import BARE, DETAIL, SEARCH, Results, write_result
 from forkpoint.api._runner import Environments, Runner, read_environments
 from forkpoint.api._swap import CompareFiles, Swaps
 from forkpoint.artifacts import Unpacker
@@ -95,10 +95,11 @@ def run_comparison(
     """`compare`, with the folder of results and the failures of runs; see there."""
     options = options or Options()
     asked = read_environments(environments, count=2)
+    claim = Results.claim(options.out, force=options.force)
     with EnvironmentCache(max_bytes=options.max_cache) as cache:
         runner = Runner(options, observer or Observer(), cache)
         baseline, candidate = runner.build(asked)
-        results = Results.create(options.out, workload, force=options.force)
+        results = Results.create(options.out, workload, force=options.force, claim=claim)
         collector = collector_for(workload, options, results.artifacts)
         results.remember(workload, (baseline, candidate), read_tolerance(options.tolerance))
         work = _Work(runner, workload, results, (baseline, candidate), reproduce, collector)
@@ -109,7 +110,7 @@ def run_comparison(
             files, finished = _with_files(finished, collector, work)
         if options.swap:
             finished = _with_swaps(finished, work, files)
-    results.comparison.write_bytes(to_json(finished.comparison))
+    write_result(results.comparison, to_json(finished.comparison))
     return finished
 
 

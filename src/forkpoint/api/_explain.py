@@ -9,13 +9,13 @@ from pathlib import Path
 from forkpoint.api._compare import Finished
 from forkpoint.api._diagnose import Bench, diagnosed
 from forkpoint.api._options import Observer, Options, require_experiments
-from forkpoint.api._results import DETAIL, SEARCH, Results
+from forkpoint.api._results import DETAIL, SEARCH, Results, write_result
 from forkpoint.api._runner import Asked, Runner
 from forkpoint.compare import DIFFERING
 from forkpoint.environments import EnvironmentCache, parse_spec
 from forkpoint.errors import UsageError
 from forkpoint.model import Comparison
-from forkpoint.report import from_json, to_json
+from forkpoint.report import read_comparison, to_json
 
 
 def explain(
@@ -50,13 +50,13 @@ def explain(
             for e in runner.build(asked)
         )
         found = diagnosed(comparison, (one, two), results, names=only, crop=options.crop)
-    results.comparison.write_bytes(to_json(found))
+    write_result(results.comparison, to_json(found))
     return Finished(comparison=found, folder=results.folder)
 
 
 def _comparison(results: Results) -> Comparison:
     try:
-        comparison = from_json(results.comparison.read_bytes())
+        comparison = read_comparison(results.comparison)
     except FileNotFoundError:
         raise UsageError(
             f"{results.folder} holds no comparison.json: the comparison did not come to its end.",

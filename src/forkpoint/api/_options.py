@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from forkpoint.compare import parse_tolerance
 from forkpoint.diagnose import EXPERIMENTS, SEARCH
-from forkpoint.environments import Environment
+from forkpoint.environments import MOST_SECONDS, Environment
 from forkpoint.errors import UsageError
 from forkpoint.host import JobResult, LastEvent
 from forkpoint.model import Tolerance
@@ -37,6 +37,8 @@ class Options:
     ``watch`` names functions whose calls are recorded, too: ``package.module:function``.
     ``swap`` names functions (several at once, joined by ``+``) that are watched as well, and for
     each a further run of the candidate with the baseline's results in place of its own.
+    ``trust``: what a capsule from elsewhere asks for is run whatever library its op is of, and
+    without limits on memory and time.
     ``out`` is the folder for all results, new or empty; with ``force`` it may hold older ones.
     """
 
@@ -57,14 +59,15 @@ class Options:
     diagnose: bool = True
     experiments: tuple[str, ...] | None = None
     crop: tuple[int, int, int] | None = None
+    trust: bool = False
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for a value that cannot be."""
         if self.level not in ("module", "op"):
             raise UsageError(f"There is no level {self.level!r}.", hint="Choose 'module' or 'op'.")
-        if self.timeout is not None and not self.timeout > 0:
+        if self.timeout is not None and not 0 < self.timeout < MOST_SECONDS:
             raise UsageError(
-                f"A time limit of {self.timeout} seconds leaves no time to run.",
+                f"A time limit of {self.timeout} seconds leaves no time to run, or is none.",
                 hint="Give a number above 0, or leave it away for no limit.",
             )
         if self.max_storage < 0:

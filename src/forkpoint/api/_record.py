@@ -11,6 +11,7 @@ from typing import Any, overload
 
 from forkpoint.api._options import Observer, Options
 from forkpoint.api._runner import Asked, Runner, read_environments
+from forkpoint.claims import Claim
 from forkpoint.environments import EnvironmentCache
 from forkpoint.errors import NothingRecorded, RecorderFailed, UsageError
 from forkpoint.host import Job, JobResult, Workload, publish, require_free, stage
@@ -59,15 +60,18 @@ def record(
     """
     options = options or Options()
     target = Path(out).absolute()
-    require_free(target, force=options.force)
     if not isinstance(what, str | PathLike | Workload):
+        require_free(target, force=options.force)
         return _record_here(what, target, options)
     if environment is None:
         raise UsageError(
             "A script is recorded in an environment, and none is named.",
             hint='For example: forkpoint.record("encode.py", "rec", environment="torch==2.10.0")',
         )
-    return _record_script(as_workload(what), target, environment, options, observer or Observer())
+    with Claim.on(target):
+        require_free(target, force=options.force)
+        workload = as_workload(what)
+        return _record_script(workload, target, environment, options, observer or Observer())
 
 
 def as_workload(script: Script) -> Workload:
@@ -119,20 +123,22 @@ def _record_here(model: object, target: Path, options: Options) -> Iterator[None
     """Record a module of this process; torch is whatever the caller has imported."""
     session = importlib.import_module("forkpoint_worker.session")
     broken = importlib.import_module("forkpoint_worker.guard").RecordingBroken
-    staged = stage(target)
-    try:
-        with session.record_model(
-            model,
-            staged,
-            level=options.level,
-            max_storage=options.max_storage,
-            watch=options.watch,
-        ):
-            yield
-    except broken as error:
-        raise RecorderFailed(
-            f"The recording in {target} broke off: {error}",
-            hint="The block itself ran to its end. Is the disk full? If not, please report it.",
-        ) from error
-    finally:
-        publish(staged, target)
+    with Claim.on(target):
+        require_free(target, force=options.force)
+        staged = stage(target)
+        try:
+            with session.record_model(
+                model,
+                staged,
+                level=options.level,
+                max_storage=options.max_storage,
+                watch=options.watch,
+            ):
+                yield
+        except broken as error:
+            raise RecorderFailed(
+                f"The recording in {target} broke off: {error}",
+                hint="The block itself ran to its end. Is the disk full? If not, please report it.",
+            ) from error
+        finally:
+            publish(staged, target)

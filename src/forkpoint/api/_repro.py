@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -14,10 +13,11 @@ from typing import Any
 
 from forkpoint.api._options import Observer, Options
 from forkpoint.api._runner import Asked, Runner
+from forkpoint.claims import Claim, scratch_folder
 from forkpoint.diagnose import argument_names
 from forkpoint.environments import Environment, EnvironmentCache
 from forkpoint.errors import RecordingError, UsageError
-from forkpoint.host import Call, Replayed, Replayer, ScriptRun, run_script
+from forkpoint.host import Call, Replayed, Replayer, ScriptRun, run_script, unwritable
 from forkpoint.process import in_parallel
 from forkpoint.repro import (
     Reduced,
@@ -28,7 +28,8 @@ from forkpoint.repro import (
     render_issue,
     write_folder,
 )
-from forkpoint.store import RecordedCall, read_call, read_capsule
+from forkpoint.store import Capsule, RecordedCall, read_call, read_capsule
+from forkpoint_worker.settings import MOST_THREADS
 
 _STATEMENTS: Mapping[str, str] = {
     "threads": "torch.set_num_threads({})",
@@ -56,43 +57,79 @@ def repro(
 ) -> Reproducer:
     """Write a folder with a script that shows what a capsule holds, and with its inputs.
 
+    Ops of torch's own libraries only, unless ``options.trust`` is set.
+
     With two ``environments`` (baseline first) that differ on it, the input is made as small as
     possible, and the script is run in both. Without, the capsule's own results are what it
     compares with. Raises `RecordingError` where the folder is no capsule or cannot be made a
     script of, `UsageError` where ``out`` is in the way or the environments do not differ.
     """
     folder = Path(capsule)
+    options, observer = options or Options(), observer or Observer()
     about, call = read_capsule(folder), read_call(folder)
-    if about.reason:
-        raise RecordingError(
-            f"{folder} cannot be run alone: {about.reason}.", hint="See docs/repro.md."
-        )
+    _require_something_to_show(about, trust=options.trust)
     if len(environments) not in (0, 2):
         raise UsageError(
             f"repro takes two environments or none, not {len(environments)}.",
             hint="Name the one that is as wanted first, then the other.",
         )
-    _make(out)
-    options, observer = options or Options(), observer or Observer()
     slots = tuple(sorted(about.outputs))
-    if not environments:
-        return _alone(out, call, slots)
+    with Claim.on(out.absolute()):
+        made = _make(out)
+        try:
+            if not environments:
+                return _alone(out, call, slots)
+            return _reduced(call, slots, environments, out, options, observer)
+        except BaseException:
+            if made:
+                shutil.rmtree(out, ignore_errors=True)
+            raise
+
+
+def _require_something_to_show(capsule: Capsule, *, trust: bool) -> None:
+    obstacle = capsule.obstacle(trust=trust)
+    if obstacle:
+        hint = "See docs/repro.md."
+        if not trust and capsule.obstacle(trust=True) is None:
+            hint = "--trust does it all the same: only for capsules of your own."
+        raise RecordingError(f"{capsule.folder} cannot be run alone: {obstacle}.", hint=hint)
+    if not capsule.outputs:
+        raise RecordingError(
+            f"{capsule.folder} names no outputs: there is nothing to compare.",
+            hint="Choose another capsule, or record this one again.",
+        )
+
+
+def _reduced(
+    call: RecordedCall,
+    slots: tuple[int, ...],
+    environments: Sequence[Asked],
+    out: Path,
+    options: Options,
+    observer: Observer,
+) -> Reproducer:
     with EnvironmentCache(max_bytes=options.max_cache) as cache:
-        runner = Runner(options, observer, cache)
+        runner = Runner(options, observer, cache, limited=True)
         one, two = runner.build(environments)
-        with tempfile.TemporaryDirectory() as logs, ExitStack() as stack:
+        with scratch_folder() as logs, ExitStack() as stack:
             replayers = {
                 side.name: stack.enter_context(closing(replayer))
                 for side in (one, two)
-                if (replayer := runner.replayer(side, logs=Path(logs) / side.name)) is not None
+                if (replayer := runner.replayer(side, logs=logs / side.name)) is not None
             }
-            return _Work(runner, (one, two), replayers, Path(logs), out).finish(call, slots)
+            return _Work(runner, (one, two), replayers, logs, out).finish(call, slots)
 
 
-def _make(out: Path) -> None:
+def _make(out: Path) -> bool:
+    """Make the folder; whether it was not there before."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out} is in the way.", hint="Name a new or empty folder with --out.")
-    out.mkdir(parents=True, exist_ok=True)
+    made = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable("A reproducer", out, error) from error
+    return made
 
 
 def _alone(out: Path, call: RecordedCall, slots: tuple[int, ...]) -> Reproducer:
@@ -120,7 +157,6 @@ class _Work:
         names = [side.name for side in self.sides]
         slot = self._first_difference(call)
         if slot is None:
-            shutil.rmtree(self.out)
             raise UsageError(
                 f"{names[0]} and {names[1]} give the same bits on {call.folder}.",
                 hint="Name two environments that differ on it; 'forkpoint replay' tells. Where it "
@@ -211,7 +247,7 @@ def _state_lines(call: RecordedCall, sides: Sequence[Environment]) -> dict[str, 
     """The threads of the recorded call for all, and the settings of each environment."""
     threads = call.state.get("threads")
     lines: dict[str, Sequence[str]] = {}
-    if isinstance(threads, int) and threads > 0:
+    if type(threads) is int and 0 < threads <= MOST_THREADS:
         lines[""] = [_STATEMENTS["threads"].format(threads)]
     for side in sides:
         known = {key: value for key, value in side.settings.items() if key in _STATEMENTS}
@@ -223,4 +259,5 @@ def _state_lines(call: RecordedCall, sides: Sequence[Environment]) -> dict[str, 
 
 
 def _write_issue(made: Reproducer, call: RecordedCall, sides: Sequence[Environment]) -> None:
-    (made.folder / "ISSUE.md").write_text(render_issue(made, sides, call.fingerprint))
+    text = render_issue(made, sides, call.fingerprint)
+    (made.folder / "ISSUE.md").write_text(text, encoding="utf-8")

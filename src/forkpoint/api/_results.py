@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
-from forkpoint.environments import Environment
+from forkpoint.claims import Claim
+from forkpoint.environments import Environment, write_atomically
 from forkpoint.errors import UsageError
 from forkpoint.host import Workload, unwritable
 from forkpoint.model import Tolerance
+from forkpoint.untrusted import read_json
 
 FORMAT = "forkpoint.results/1"
 DETAIL, BARE, SEARCH, SWAP = "-detail", "-bare", "-search", "-swap"
 """Ends of names: recordings of the second pass, of the bare run, and logs of the search and of
 runs with swapped results."""
 
+_LARGEST = 16 << 20
 PARENT = "forkpoint-results"
 OWN_NAMES = frozenset(
     {
@@ -59,37 +64,61 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 class Results:
     """Where the parts of one comparison lie.
 
+    The folder is claimed: no other process writes there as long as this object is held.
     ``results.json`` marks the folder as ours, ``recordings/NAME`` and ``recordings/NAME-detail``
     are the recordings of the first and the second pass, ``logs/`` holds what the script printed.
     """
 
     folder: Path
+    _claim: Claim | None = field(default=None, compare=False, repr=False)
+
+    @staticmethod
+    def claim(out: Path | None, *, force: bool) -> Claim | None:
+        """Claim the place before anything long is done; raises as `create` does."""
+        if out is None:
+            return None
+        claim = Claim.on(out.absolute())
+        _require_way(out, force=force)
+        return claim
 
     @classmethod
-    def create(cls, out: Path | None, workload: Workload, *, force: bool = False) -> Self:
+    def create(
+        cls,
+        out: Path | None,
+        workload: Workload,
+        *,
+        force: bool = False,
+        claim: Claim | None = None,
+    ) -> Self:
         """Make the folder; the default is ``forkpoint-results/SCRIPT-TIME`` where the caller is.
 
-        Raises `UsageError` where ``out`` holds anything but, with ``force``, older results.
+        Raises `UsageError` where ``out`` holds anything but, with ``force``, older results, and
+        where another process writes there.
         """
-        folder = (out or _fresh(workload.label)).absolute()
         try:
-            _make_way(folder, force=force)
+            folder = out.absolute() if out else _fresh(workload.label).absolute()
+            claim = claim or Claim.on(folder)
+            if out:
+                _make_way(folder, force=force)
             (folder / "recordings").mkdir(parents=True)
             marker = _Marker(FORMAT)
-            (folder / "results.json").write_bytes(msgspec.json.encode(marker) + b"\n")
+            write_atomically(folder / "results.json", msgspec.json.encode(marker) + b"\n")
         except OSError as error:
             raise unwritable("The results", folder, error) from error
-        return cls(folder)
+        return cls(folder, claim)
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """The results in a folder; raises `UsageError` where it holds none."""
+        """The results in a folder, to go on with.
+
+        Raises `UsageError` where it holds none, or where another process writes there.
+        """
         if not _is_ours(folder):
             raise UsageError(
                 f"{folder} does not hold the results of a comparison.",
                 hint="Name a folder that 'forkpoint compare' made; it prints its name at the end.",
             )
-        return cls(folder.absolute())
+        return cls(folder.absolute(), Claim.on(folder.absolute()))
 
     def remember(
         self, workload: Workload, environments: Sequence[Environment], tolerance: Tolerance
@@ -103,18 +132,16 @@ class Results:
             environments=tuple((one.name, one.spec.text) for one in environments),
             tolerance=tolerance,
         )
-        (self.folder / "request.json").write_bytes(msgspec.json.encode(asked) + b"\n")
+        write_result(self.folder / "request.json", msgspec.json.encode(asked) + b"\n")
 
     def request(self) -> Request:
         """What was asked for; raises `UsageError` where that was not written down."""
         path = self.folder / "request.json"
+        hint = "Results of older versions have none: run 'forkpoint compare' again."
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Request)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise UsageError(
-                f"{path} cannot be read: {error}",
-                hint="Results of older versions have none: run 'forkpoint compare' again.",
-            ) from error
+            return read_json(path, Request, most=_LARGEST, hint=hint)
+        except OSError as error:
+            raise UsageError(f"{path} cannot be read: {error.strerror}.", hint=hint) from error
 
     def recording(self, name: str, suffix: str = "") -> Path:
         """Where the recording of an environment goes; ``suffix`` tells passes apart."""
@@ -158,18 +185,36 @@ class Results:
         return self.folder / "report.html"
 
 
+def write_result(path: Path, content: bytes) -> None:
+    """Write a result that is there whole or not at all; raises `StorageFull`, `UsageError`."""
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise unwritable("The result", path, error) from error
+
+
 def _fresh(label: str) -> Path:
-    """A folder name that is not taken, by the time of day."""
+    """A new folder, called by the time of day; of two that ask at once each gets its own."""
     stem = f"{label}-{time.strftime('%Y%m%d-%H%M%S')}"
-    candidates = (Path(PARENT) / (f"{stem}-{n}" if n else stem) for n in range(1000))
-    return next(path for path in candidates if not path.exists())
+    for number in itertools.count():
+        folder = Path(PARENT) / (f"{stem}-{number}" if number else stem)
+        with suppress(FileExistsError):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+            return folder
+    raise AssertionError("numbers have no end")
 
 
 def _make_way(folder: Path, *, force: bool) -> None:
+    _require_way(folder, force=force)
+    if os.path.lexists(folder):
+        shutil.rmtree(folder)
+
+
+def _require_way(folder: Path, *, force: bool) -> None:
     if not os.path.lexists(folder):
         return
     if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
-        folder.rmdir()
         return
     if not _is_ours(folder):
         raise UsageError(
@@ -181,13 +226,12 @@ def _make_way(folder: Path, *, force: bool) -> None:
             f"There are older results in {folder}.",
             hint="Name another folder with --out, or replace them with --force.",
         )
-    shutil.rmtree(folder)
 
 
 def _is_ours(folder: Path) -> bool:
     try:
-        marker = msgspec.json.decode((folder / "results.json").read_bytes(), type=_Marker)
+        marker = read_json(folder / "results.json", _Marker, most=_LARGEST)
         names = {entry.name for entry in folder.iterdir()}
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, UsageError):
         return False
     return not folder.is_symlink() and marker.format == FORMAT and names <= OWN_NAMES

@@ -17,7 +17,17 @@ from forkpoint.environments import (
     parse_spec,
 )
 from forkpoint.errors import UsageError
-from forkpoint.host import Call, Job, JobResult, Replayed, Replayer, Watcher, replay, run_job
+from forkpoint.host import (
+    Call,
+    Job,
+    JobResult,
+    Replayed,
+    Replayer,
+    Rules,
+    Watcher,
+    replay,
+    run_job,
+)
 from forkpoint.process import in_parallel
 
 T = TypeVar("T")
@@ -51,11 +61,16 @@ def read_environments(environments: Environments, *, count: int) -> list[Asked]:
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """Builds and runs by one set of options."""
+    """Builds and runs by one set of options.
+
+    ``limited``: replayed calls come from capsules that anybody may have made, so that they may
+    take no more memory and time than their inputs are worth, unless ``options.trust`` says so.
+    """
 
     options: Options
     observer: Observer
     cache: EnvironmentCache
+    limited: bool = False
 
     def build(self, asked: Sequence[Asked]) -> list[Environment]:
         """Build all environments at once; those that exist cost nothing."""
@@ -97,13 +112,14 @@ class Runner:
             control=logs,
             timeout=self.options.timeout,
             watcher=self._watcher(environment.name),
+            rules=self._rules,
         )
 
     def replayer(self, environment: Environment, *, logs: Path) -> Replayer | None:
         """A process that stays for op calls; null under a time limit, which is each process's."""
         if self.options.timeout is not None:
             return None
-        return Replayer(environment, logs, self._watcher(environment.name))
+        return Replayer(environment, logs, self._watcher(environment.name), self._rules)
 
     @property
     def at_once(self) -> bool:
@@ -116,6 +132,11 @@ class Runner:
     def both(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
         """Do two tasks one after the other, or at once with ``jobs=2``."""
         return in_parallel(tasks) if self.options.jobs > 1 else [task() for task in tasks]
+
+    @property
+    def _rules(self) -> Rules:
+        trust = self.options.trust
+        return Rules(trust=trust, limited=self.limited and not trust)
 
     def _watcher(self, name: str) -> Watcher:
         """Tells the observer of the calls that a process in environment ``name`` begins."""

@@ -6,6 +6,7 @@ import filecmp
 import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,21 +16,24 @@ from packaging.version import InvalidVersion, Version
 from forkpoint.bisect.model import Answer
 from forkpoint.bisect.results import Installed, Place, other_machine
 from forkpoint.bisect.subjects import Calls, RowKey
-from forkpoint.errors import RecordingError
-from forkpoint.host import Call
+from forkpoint.errors import RecordingError, UsageError
+from forkpoint.host import Call, Rules
 from forkpoint.store import Capsule, read_capsule
+from forkpoint.untrusted import open_file, read_json
 
 _CPU = "cpu"
+_LARGEST = 1 << 28
+_BLOCK = 1 << 20
 
 
-def capsule_subject(folders: Sequence[Path]) -> Calls:
-    """Capsules, as something to measure.
+def capsule_subject(folders: Sequence[Path], *, trust: bool = False) -> Calls:
+    """Capsules, as something to measure; with ``trust``, of ops of any library, without limits.
 
     Raises `RecordingError` where a folder holds none, or one that cannot be replayed.
     """
     found, keys, slots = {}, {}, {}
     for folder in folders:
-        capsule, name = _read(folder), _content(folder)
+        capsule, name = _read(folder, trust=trust), _content(folder)
         found[name] = Call(id=name, capsule=folder.absolute())
         slots[name] = frozenset(capsule.outputs)
         keys[name] = RowKey(
@@ -39,7 +43,8 @@ def capsule_subject(folders: Sequence[Path]) -> Calls:
             shapes=capsule.shapes,
         )
     title = folders[0].name if len(folders) == 1 else f"{len(folders)} capsules"
-    return Calls(title=title, calls=found, keys=keys, slots=slots)
+    rules = Rules(trust=trust, limited=not trust)
+    return Calls(title=title, calls=found, keys=keys, slots=slots, rules=rules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,9 +131,8 @@ def _is_confirmed(folder: Path) -> bool:
     """Whether the comparison that a capsule belongs to says that replay gave its bits."""
     results = folder.parent.parent.parent
     try:
-        data = (results / "comparison.json").read_bytes()
-        origins = msgspec.json.decode(data, type=_Comparison).origins
-    except (OSError, msgspec.DecodeError):
+        origins = read_json(results / "comparison.json", _Comparison, most=_LARGEST).origins
+    except (OSError, UsageError):
         return False
     places = {
         (results / one.capsule).parent
@@ -159,7 +163,8 @@ def _whole(folder: Path) -> Capsule | None:
 
 def _inputs_equal(one: Capsule, two: Capsule) -> bool:
     first, second = (capsule.folder / "tensors.safetensors" for capsule in (one, two))
-    return first.is_file() and second.is_file() and filecmp.cmp(first, second, shallow=False)
+    plain = (path.is_file() and not path.is_symlink() for path in (first, second))
+    return all(plain) and filecmp.cmp(first, second, shallow=False)
 
 
 def _version(capsule: Capsule) -> Version | None:
@@ -169,11 +174,18 @@ def _version(capsule: Capsule) -> Version | None:
         return None
 
 
-def _read(folder: Path) -> Capsule:
+def _read(folder: Path, *, trust: bool) -> Capsule:
     capsule = read_capsule(folder)
-    if capsule.reason:
+    obstacle = capsule.obstacle(trust=trust)
+    if obstacle:
+        hint = "Choose another capsule."
+        if not trust and capsule.obstacle(trust=True) is None:
+            hint = "--trust does it all the same: only for capsules of your own."
+        raise RecordingError(f"{folder} cannot be replayed: {obstacle}.", hint=hint)
+    if not capsule.outputs:
         raise RecordingError(
-            f"{folder} cannot be replayed: {capsule.reason}.", hint="Choose another capsule."
+            f"{folder} names no outputs: there is nothing to compare.",
+            hint="Choose another capsule.",
         )
     return capsule
 
@@ -182,6 +194,7 @@ def _content(folder: Path) -> str:
     """A hash over all that the capsule holds: it names its answers in the results."""
     content = hashlib.sha256()
     for name in ("capsule.json", "tensors.safetensors"):
-        path = folder / name
-        content.update(path.read_bytes() if path.exists() else b"")
+        with suppress(FileNotFoundError), open_file(folder / name, refusal=RecordingError) as file:
+            while block := file.read(_BLOCK):
+                content.update(block)
     return content.hexdigest()[:32]

@@ -26,9 +26,10 @@ from typing import Any, Self, TypeVar
 
 import msgspec
 
+from forkpoint import untrusted
 from forkpoint.bisect.model import Answer, Diagnosis, Size
 from forkpoint.environments import Environment, write_atomically
-from forkpoint.errors import FULL, StorageFull
+from forkpoint.errors import FULL, StorageFull, UsageError
 from forkpoint_worker.schema import DIGEST
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ _VARIABLES = re.compile(
     r"(OMP|MKL|KMP|ATEN|DNNL|ONEDNN|GOMP|OPENBLAS|CUBLAS|CUDA|NVIDIA_TF32)_?\w*"
 )
 _FORMAT = 2
+_LARGEST = 1 << 28
 _PLAIN = re.compile(r"[\w.=-]{1,80}")
 
 
@@ -181,8 +183,8 @@ class Results:
 def read_json(path: Path, kind: type[T]) -> T | None:
     """What a file holds; None where it is absent or damaged: then it is found out again."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (FileNotFoundError, msgspec.DecodeError):
+        return untrusted.read_json(path, kind, most=_LARGEST)
+    except (FileNotFoundError, UsageError):
         return None
 
 

@@ -11,7 +11,7 @@ from forkpoint.bisect.catalogue import CatalogueCall
 from forkpoint.bisect.model import Answer, Size
 from forkpoint.bisect.results import Place, digest
 from forkpoint.environments import Environment
-from forkpoint.host import Call, Replayed, ReplayedOutput, replay
+from forkpoint.host import OWN_OPS, Call, Replayed, ReplayedOutput, Rules, replay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +76,7 @@ class Calls:
     calls: Mapping[str, Call]
     keys: Mapping[str, RowKey]
     slots: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    rules: Rules = OWN_OPS
 
     @property
     def name(self) -> str:
@@ -98,11 +99,11 @@ class Calls:
             replace(call, id=item, keep=place.kept / item, device=device)
             for item, call in self.calls.items()
         ]
-        first = replay(where, asked, control=control / "replay")
+        first = replay(where, asked, control=control / "replay", rules=self.rules)
         again = [
             replace(self.calls[item], id=item, device=device) for item in self._one_of_each_row()
         ]
-        second = replay(where, again, control=control / "again")
+        second = replay(where, again, control=control / "again", rules=self.rules)
         return {item: self._answer(one, second.get(item)) for item, one in first.items()}
 
     def sizes(
@@ -126,7 +127,8 @@ class Calls:
             call = replace(self.calls[item], against=kept, device=device)
             asked.append(replace(call, id=f"{item}/pair"))
             asked.append(replace(call, id=f"{item}/truth", as_="float64"))
-        found = replay(where, asked, control=control / "sizes") if asked else {}
+        rules = self.rules
+        found = replay(where, asked, control=control / "sizes", rules=rules) if asked else {}
         return {
             item: self._size(item, found[f"{item}/pair"], found[f"{item}/truth"])
             for item in items

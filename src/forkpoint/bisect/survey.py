@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from packaging.version import Version
 
@@ -18,6 +16,7 @@ from forkpoint.bisect.model import Answer, Size, Tried
 from forkpoint.bisect.releases import Release
 from forkpoint.bisect.results import Installed, Place, Results
 from forkpoint.bisect.subjects import Subject
+from forkpoint.claims import scratch_folder
 from forkpoint.environments import Environment
 from forkpoint.errors import EnvironmentFailed, WorkerFailed
 
@@ -256,8 +255,8 @@ class Walk:
         subject = self._survey.subject
         where = f"{environment.name} {axis_name(self._survey.axes[n])}".strip()
         self._say(f"{where}: running {subject.title}")
-        with tempfile.TemporaryDirectory(prefix="forkpoint-") as control:
-            answers = subject.measure(environment, place, Path(control))
+        with scratch_folder() as control:
+            answers = subject.measure(environment, place, control)
         place.add(answers)
         return answers
 
@@ -294,7 +293,7 @@ def measured(
         for item, new in after.items()
         if item in before and new.ran and before[item].ran and before[item].digests != new.digests
     ]
-    with tempfile.TemporaryDirectory(prefix="forkpoint-") as control:
-        sizes = subject.sizes(environment, places, moved, Path(control))
+    with scratch_folder() as control:
+        sizes = subject.sizes(environment, places, moved, control)
     places[1].add_sizes(places[0], sizes)
     return sizes

@@ -62,6 +62,7 @@ range_options = _options.together(
         is_flag=True,
         help="Compare the script in both releases of a change, and search for the ops behind it.",
     ),
+    _options.trust_option,
     click.option("--refresh", is_flag=True, help="Resolve packages anew, also where known."),
 )
 
@@ -98,7 +99,7 @@ def read_subject(chosen: Mapping[str, Any]) -> Subject:
             "history --catalogue' needs none of these.",
         )
     if words and (Path(words[0]) / "capsule.json").is_file():
-        return capsule_subject([Path(word) for word in words])
+        return capsule_subject([Path(word) for word in words], trust=chosen["trust"])
     if words and Path(words[0]).is_dir():
         raise _no_capsule(Path(words[0]))
     return Script(_options.workload({"module": chosen.get("module"), "words": words}))

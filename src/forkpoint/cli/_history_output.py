@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
+from forkpoint import api
 from forkpoint.bisect import Bisection, History
+from forkpoint.claims import Claim
 from forkpoint.cli import _options
 from forkpoint.cli._errors import DIVERGENT, FINE
 from forkpoint.cli._show import Output, print_bytes
@@ -29,6 +33,16 @@ output_options = _options.together(
     ),
     click.option("-q", "--quiet", is_flag=True, help="No progress."),
 )
+
+
+@contextmanager
+def own_output(chosen: dict[str, Any]) -> Iterator[None]:
+    """Keep other commands from writing the same files meanwhile."""
+    with ExitStack() as stack:
+        for place in ("out", "html"):
+            if chosen[place]:
+                stack.enter_context(Claim.on(chosen[place].absolute()))
+        yield
 
 
 def write_history(found: History, chosen: dict[str, Any]) -> int:
@@ -57,6 +71,6 @@ def write_bisection(found: Bisection, chosen: dict[str, Any]) -> int:
 def _write(found: History | Bisection, chosen: dict[str, Any]) -> None:
     encoded = show.to_json(found)
     if chosen["out"]:
-        chosen["out"].write_bytes(encoded)
+        api.write_result(chosen["out"], encoded)
     if chosen["form"] == "json":
         print_bytes(encoded)

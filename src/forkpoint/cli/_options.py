@@ -126,6 +126,13 @@ run_options = together(
     ),
 )
 
+trust_option = click.option(
+    "--trust",
+    is_flag=True,
+    help="Run what a capsule asks for, whatever library its op is of (the package of that name is "
+    "imported), and without limits on memory and time. Only for capsules of your own.",
+)
+
 jobs_option = click.option(
     "--jobs",
     type=click.IntRange(1, 2),

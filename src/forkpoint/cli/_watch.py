@@ -60,8 +60,15 @@ class Watch(Observer):
             self._print(name, f"(more output: {log})")
 
     def ended(self, result: JobResult) -> None:
-        """Show how many steps there were."""
+        """Show how many steps there were; what the disk did not take is said to quiet ones, too."""
         self._progress.steps(result.name, result.steps, total=result.steps or None)
+        if result.refused:
+            self._warn(
+                f"{result.name}: the disk is full: it did not take {result.refused:,} tensors, "
+                f"which are left out of {result.recording or result.logs}"
+            )
+        if result.log_cut:
+            self._warn(f"{result.name}: the disk is full: the logs in {result.logs} are not whole")
 
     def note(self, text: str) -> None:
         """Show a sentence."""
@@ -70,6 +77,11 @@ class Watch(Observer):
     def failed(self, failure: ForkpointError) -> None:
         """Show why a run failed, also where quiet was asked for."""
         say(failure.message, failure.hint)
+
+    def _warn(self, text: str) -> None:
+        self._console.print(
+            Text.assemble(("Warning: ", "bold yellow"), visible(text)), soft_wrap=True
+        )
 
     def _print(self, name: str, text: str) -> None:
         self._console.print(Text.assemble((f"{name} │ ", "dim"), text), soft_wrap=True)

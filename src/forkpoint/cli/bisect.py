@@ -9,8 +9,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from forkpoint import api
+from forkpoint.bisect import Subject
 from forkpoint.cli._history_options import range_options, read_range, read_subject
-from forkpoint.cli._history_output import output_options, write_bisection, write_history
+from forkpoint.cli._history_output import output_options, own_output, write_bisection, write_history
 from forkpoint.cli._show import Output
 from forkpoint.errors import UsageError
 
@@ -42,6 +43,11 @@ def bisect(**chosen: Any) -> int:
         )
     package, good, bad = _ends(chosen)
     subject = read_subject(chosen)
+    with own_output(chosen):
+        return _bisected(subject, package, good, bad, chosen)
+
+
+def _bisected(subject: Subject, package: str, good: str, bad: str, chosen: dict[str, Any]) -> int:
     output = Output.of(chosen)
     if chosen["every"]:
         over = read_range(chosen, api.everything_between(package, good, bad))

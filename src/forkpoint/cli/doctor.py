@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import platform
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import click
 import msgspec
@@ -17,6 +15,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.text import Text
 
+from forkpoint.claims import scratch_folder
 from forkpoint.cli._show import print_bytes
 from forkpoint.environments import EnvironmentCache, find_interpreters
 from forkpoint.errors import ForkpointError
@@ -151,9 +150,9 @@ def _gpu() -> Iterator[Finding]:
 
 def _output(argv: list[str]) -> str | None:
     """What a program prints; None where it fails, or takes more than 20 seconds."""
-    with tempfile.TemporaryDirectory(prefix="forkpoint-") as logs:
+    with scratch_folder() as logs:
         try:
-            ended = run(argv, logs=Path(logs), timeout=20)
+            ended = run(argv, logs=logs, timeout=20)
         except OSError:
             return None
         text = ended.stdout.read_text(errors="replace").strip()

@@ -8,7 +8,7 @@ import click
 
 from forkpoint import api
 from forkpoint.cli._history_options import range_options, read_range, read_subject
-from forkpoint.cli._history_output import output_options, write_history
+from forkpoint.cli._history_output import output_options, own_output, write_history
 from forkpoint.cli._show import Output
 
 
@@ -47,6 +47,7 @@ def history(**chosen: Any) -> int:
     that was interrupted goes on where it was.
     """
     subject = read_subject(chosen)
-    with Output.of(chosen).watch() as watch:
-        found = api.history(subject, read_range(chosen, chosen["releases"]), observer=watch)
-    return write_history(found, chosen)
+    with own_output(chosen):
+        with Output.of(chosen).watch() as watch:
+            found = api.history(subject, read_range(chosen, chosen["releases"]), observer=watch)
+        return write_history(found, chosen)

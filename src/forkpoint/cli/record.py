@@ -64,6 +64,6 @@ def record(**chosen: Any) -> int:
     result.raise_for_failure()
     print_bytes(f"{chosen['out']}\n".encode())
     output.say(f"{result.steps} steps recorded in {result.seconds:.1f} s; logs in {result.logs}")
-    if result.storage_full:
+    if result.storage_full and not result.refused:
         output.say("Not all outputs were kept: raise --max-storage to have differences measured.")
     return 0

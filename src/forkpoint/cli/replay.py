@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,9 @@ import msgspec
 from rich.console import Console
 
 from forkpoint import api
+from forkpoint.claims import scratch_folder
 from forkpoint.cli import _options
+from forkpoint.cli._errors import DIVERGENT, FINE, TROUBLE
 from forkpoint.cli._show import Output, print_bytes
 from forkpoint.report import plain_table
 from forkpoint.report.words import number, operator, ulp
@@ -20,7 +21,7 @@ _COLUMNS = ("environment", "result", "max abs", "max ULP")
 _SAID = {
     True: "same bits as recorded",
     False: "other bits",
-    None: "not run",
+    None: "nothing was compared",
 }
 
 
@@ -45,13 +46,15 @@ _SAID = {
 @click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
+@_options.trust_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.argument("capsules", nargs=-1, required=True, type=click.Path(path_type=Path))
 def replay(**chosen: Any) -> int:
     """Run the op call of each CAPSULE again and compare its outputs with the recorded bits.
 
     A capsule is a folder with capsule.json, as compare leaves one for each origin. Exit status:
-    0 all gave the recorded bits, 1 some did not or could not be run, 2 error.
+    0 all gave the recorded bits, 1 some did not or could not be run, 2 an error, or nothing was
+    compared.
     """
     config = _options.config_here()
     names = [f"env{place}" for place in range(1, len(chosen["envs"]) + 1)]
@@ -61,16 +64,23 @@ def replay(**chosen: Any) -> int:
         timeout=chosen["timeout"],
         max_cache=chosen["max_cache"],
         torch_backend=chosen["torch_backend"],
+        trust=chosen["trust"],
     )
-    with output.watch() as watch, tempfile.TemporaryDirectory() as logs:
+    with output.watch() as watch, scratch_folder() as logs:
         found = api.replay_capsules(
-            chosen["capsules"], environments, logs=Path(logs), options=options, observer=watch
+            chosen["capsules"], environments, logs=logs, options=options, observer=watch
         )
     if chosen["form"] == "json":
         print_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
     else:
         _render(found, Console())
-    return 0 if all(one.equal for one in found) else 1
+    if all(one.equal for one in found):
+        return FINE
+    return TROUBLE if all(one.equal or _compared_nothing(one) for one in found) else DIVERGENT
+
+
+def _compared_nothing(one: api.CapsuleReplay) -> bool:
+    return one.status == "ran" and one.equal is None
 
 
 def _render(found: tuple[api.CapsuleReplay, ...], console: Console) -> None:

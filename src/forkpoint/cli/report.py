@@ -12,7 +12,7 @@ from forkpoint.cli import _options
 from forkpoint.cli._show import Output
 from forkpoint.errors import UsageError
 from forkpoint.model import Comparison
-from forkpoint.report import from_json
+from forkpoint.report import read_comparison
 
 
 @click.command(
@@ -44,9 +44,10 @@ def report(paths: tuple[Path, ...], **chosen: Any) -> int:
 
 def saved(path: Path) -> Comparison:
     """The result in a file, or in a results folder; raises `UsageError` where there is none."""
-    file = path / "comparison.json" if path.is_dir() else path
+    inside = path.is_dir()
+    file = path / "comparison.json" if inside else path
     try:
-        return from_json(file.read_bytes())
+        return read_comparison(file, named=not inside)
     except FileNotFoundError:
         raise UsageError(
             f"There is no result at {file}.",

@@ -41,6 +41,7 @@ from forkpoint.repro import shapes_text
 @click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
+@_options.trust_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.argument("capsule", type=click.Path(path_type=Path))
 def repro(capsule: Path, out: Path, **chosen: Any) -> int:
@@ -59,6 +60,7 @@ def repro(capsule: Path, out: Path, **chosen: Any) -> int:
         timeout=chosen["timeout"],
         max_cache=chosen["max_cache"],
         torch_backend=chosen["torch_backend"],
+        trust=chosen["trust"],
     )
     with output.watch() as watch:
         made = api.repro(capsule, environments, out=out, options=options, observer=watch)

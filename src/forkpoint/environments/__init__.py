@@ -6,7 +6,7 @@ with an interpreter to start, and `EnvironmentCache` holds what was built.
 
 from forkpoint.environments.builder import build, clean_packages, is_built
 from forkpoint.environments.cache import CacheEntry, EnvironmentCache, write_atomically
-from forkpoint.environments.config import Config, load_config, parse_size
+from forkpoint.environments.config import MOST_SECONDS, Config, load_config, parse_size
 from forkpoint.environments.disk import total as disk_usage
 from forkpoint.environments.environment import Environment, packages_of
 from forkpoint.environments.interpreters import (
@@ -26,6 +26,7 @@ from forkpoint.environments.uv import index_settings
 
 __all__ = [
     "CPU",
+    "MOST_SECONDS",
     "CacheEntry",
     "Config",
     "Environment",

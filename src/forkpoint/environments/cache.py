@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from glob import escape
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -33,7 +33,11 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from forkpoint.environments import disk
-from forkpoint.errors import EnvironmentFailed
+from forkpoint.errors import EnvironmentFailed, UsageError
+from forkpoint.untrusted import read_json
+
+_ABANDONED = 3600.0
+_LARGEST = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,9 +150,8 @@ class EnvironmentCache:
     def built(self, key: str) -> Built | None:
         """What is known of a finished entry; None where there is none, or a damaged one."""
         try:
-            text = (self.path(key) / "entry.json").read_bytes()
-            built = msgspec.json.decode(text, type=Built)
-        except (FileNotFoundError, msgspec.DecodeError):
+            built = read_json(self.path(key) / "entry.json", Built, most=_LARGEST)
+        except (OSError, UsageError):
             return None
         return built if self.python(built).exists() else None
 
@@ -293,10 +296,17 @@ class EnvironmentCache:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file that others see whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(content)
-    Path(name).replace(path)
+    for left in path.parent.glob(f".{escape(path.name[:200])}.*"):
+        if not recent(left, _ABANDONED):  # its writer was killed
+            left.unlink(missing_ok=True)
+    draft = path.with_name(f".{path.name[:200]}.{uuid.uuid4().hex[:12]}")
+    try:
+        with draft.open("xb") as stream:
+            stream.write(content)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def recent(path: Path, seconds: float) -> bool:

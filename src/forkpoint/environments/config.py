@@ -20,8 +20,17 @@ from forkpoint.environments.spec import (
     parse_tokens,
 )
 from forkpoint.errors import UsageError
+from forkpoint.untrusted import read_file
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
+_LARGEST = 1 << 20
+_MOST_PARTS = 100
+_PART = rb"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+"""
+_LONG_KEY = re.compile(rb"(?<![\w-])(?:%b\.[ \t]*+){%d}" % (_PART, _MOST_PARTS))
+"""Reading one takes time by the square of its length, and a string is none with so many words."""
+
+_SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
+_MOST_BYTES = 8 * 10**18
+MOST_SECONDS = 1e9
 _UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 _T = TypeVar("_T")
 
@@ -87,34 +96,54 @@ def parse_size(value: int | str) -> int:
         match = _SIZE.fullmatch(value.strip())
         if not match:
             raise UsageError(
-                f"{value!r} is not a size", hint="Write a number and a unit, as in 20GB or 512MiB."
+                f"{value[:60]!r} is not a size",
+                hint="Write a number and a unit, as in 20GB or 512MiB.",
             )
         number, unit, binary = match.groups()
-        return int(float(number) * (1024 if binary else 1000) ** _UNITS[unit.upper()])
-    if value < 0:
-        raise UsageError(f"{value} is not a size", hint="A size is 0 or more bytes.")
+        value = int(float(number) * (1024 if binary else 1000) ** _UNITS[unit.upper()])
+    if not 0 <= value <= _MOST_BYTES:
+        raise UsageError(
+            f"{str(value)[:40] if abs(value) < 1 << 64 else 'that'} is not a size",
+            hint="A size is from 0 bytes to 8000 PB.",
+        )
     return value
 
 
 def _own_file(path: Path) -> Config | None:
-    return _config(path, _read(path)) if path.is_file() else None
+    return _config(path, _read(path)) if _is_there(path) else None
 
 
 def _pyproject(path: Path) -> Config | None:
-    if not path.is_file():
+    if not _is_there(path):
         return None
-    table = _read(path).get("tool", {}).get("forkpoint")
+    tools = _read(path).get("tool", {})
+    table = tools.get("forkpoint") if isinstance(tools, dict) else None
     return None if table is None else _config(path, table)
 
 
+def _is_there(path: Path) -> bool:
+    """Whether there is something to read, or to say no to; a folder of that name is neither."""
+    return path.exists() and not path.is_dir()
+
+
 def _read(path: Path) -> dict[str, Any]:
+    data = read_file(path, most=_LARGEST, named=True)
+    if _LONG_KEY.search(data):
+        raise UsageError(
+            f"{path} has a key of more than {_MOST_PARTS} parts with dots between them",
+            hint="Write tables in place of it.",
+        )
     try:
-        with path.open("rb") as stream:
-            return tomllib.load(stream)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}", hint="Correct that line.") from None
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+        return tomllib.loads(data.decode().replace("\r\n", "\n"))
+    except RecursionError:
+        raise UsageError(
+            f"{path} is nested too deeply: lists or tables in lists without an end",
+            hint="Nothing that forkpoint reads there is more than three levels deep.",
+        ) from None
+    except ValueError as error:  # also a number of more digits than Python reads
+        raise UsageError(
+            f"{path} is not valid TOML: {str(error)[:500]}", hint="Correct that line."
+        ) from None
 
 
 def _config(path: Path, data: object) -> Config:
@@ -129,7 +158,7 @@ def _config(path: Path, data: object) -> Config:
             tolerance=table.tolerance,
             max_storage=_size("max-storage", table.max_storage),
             max_cache=_size("max-cache", table.max_cache),
-            timeout=table.timeout,
+            timeout=_timeout(table.timeout),
             watch=tuple(table.watch),
         )
     except UsageError as error:
@@ -155,6 +184,15 @@ def _environment(path: Path, name: str, value: object) -> EnvironmentSpec:
             settings=settings,
         )
     )
+
+
+def _timeout(value: float | None) -> float | None:
+    if value is not None and not 0 < value < MOST_SECONDS:
+        raise UsageError(
+            f"key 'timeout': {value} seconds are no time limit",
+            hint=f"Write a number above 0 and below {MOST_SECONDS:.0e}, or nothing.",
+        )
+    return value
 
 
 def _size(key: str, value: int | str | None) -> int | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from forkpoint import process
+from forkpoint.claims import scratch_folder
 from forkpoint.environments.environment import Environment
 from forkpoint.environments.interpreters import OLDEST
 from forkpoint.environments.spec import EnvironmentSpec
@@ -39,10 +39,10 @@ def open_existing(
     path = _interpreter(spec, Path(python))
     if progress:
         progress(f"Checking {path}")
-    with tempfile.TemporaryDirectory(prefix="forkpoint-") as folder:
-        _check(spec, path, Path(folder))
+    with scratch_folder() as folder:
+        _check(spec, path, folder)
         try:
-            lock = Uv(Path(folder)).run("pip", "freeze", "--python", str(path))
+            lock = Uv(folder).run("pip", "freeze", "--python", str(path))
         except UvError as error:
             raise EnvironmentFailed(
                 f"environment {spec.name!r}: uv cannot list the packages of {path}: {error}",

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import Version
 
 from forkpoint import process
+from forkpoint.claims import scratch_folder
 from forkpoint.environments.cache import write_atomically
 from forkpoint.errors import EnvironmentFailed
 
@@ -189,10 +189,10 @@ def _new(paths: Iterable[Path], seen: set[Path]) -> Iterator[Path]:
 
 def _probe(path: Path) -> tuple[int, int, int] | None:
     """The version of a CPython; (0, 0, 0) for what is none; None for what gave no answer."""
-    with tempfile.TemporaryDirectory(prefix="forkpoint-") as logs:
+    with scratch_folder() as logs:
         try:
             done = process.run(
-                [str(path), "-I", "-S", "-c", _PROBE], logs=Path(logs), timeout=_PROBE_SECONDS
+                [str(path), "-I", "-S", "-c", _PROBE], logs=logs, timeout=_PROBE_SECONDS
             )
         except OSError:
             return None

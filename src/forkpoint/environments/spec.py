@@ -18,12 +18,18 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 
 from forkpoint.errors import UsageError
-from forkpoint_worker.settings import CHOICES
+from forkpoint_worker.settings import CHOICES, MOST_THREADS
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ASSIGNMENT = re.compile(r"(?P<key>[A-Za-z_][A-Za-z0-9_.-]*)=(?P<value>(?!=).*)", re.DOTALL)
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
-_VERSION = re.compile(r"\d+\.\d+(\.\d+)?")
+_VERSION = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}(\.[0-9]{1,4})?")
+_NUMBER = re.compile(r"0{0,9}[0-9]{1,9}")
+_SHOWN = 60  # letters of a wrong value in a message
+_MOST_NAME = 80
+_MOST_REQUIREMENT = 2000
+_MOST_VARIABLE = 128 * 1024 - 2  # what the system takes in one variable
+_COMMENT = re.compile(r"(^|\s)#|\s--?[A-Za-z]")
 _ARCHIVES = (".whl", ".tar.gz", ".zip")
 _EXAMPLE = "For example: --env old='torch==2.9.1 threads=1'"
 
@@ -44,15 +50,18 @@ class EnvironmentSpec:
     settings: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
+        if not _NAME.fullmatch(self.name) or len(self.name) > _MOST_NAME:
             raise UsageError(
-                f"{self.name!r} cannot be the name of an environment",
-                hint="Use letters, digits, '.', '-' and '_', and start with a letter or digit.",
+                f"{_short(self.name)!r} cannot be the name of an environment",
+                hint=f"Use at most {_MOST_NAME} letters, digits, '.', '-' and '_', and start with "
+                "a letter or digit.",
             )
         for key, value in self.variables.items():
             _check_variable(key, value)
         for key, value in self.settings.items():
             _check_setting(key, value)
+        for requirement in self.requirements:
+            _check_line(requirement)
 
     @property
     def text(self) -> str:
@@ -149,6 +158,7 @@ def checked(spec: EnvironmentSpec) -> EnvironmentSpec:
 
 def parse_requirement(text: str, *, base: Path | None = None) -> str:
     """A requirement in canonical notation; a path becomes absolute and must exist."""
+    _check_line(text)
     if "://" in text and " @ " not in text and ";" not in text:
         return text
     if text.startswith((".", "/", "~")) or text.endswith(_ARCHIVES):
@@ -167,6 +177,32 @@ def parse_requirement(text: str, *, base: Path | None = None) -> str:
             f"token {text!r} is not a requirement: {reason}",
             hint=f"Tokens are requirements, python=..., NAME=value and settings. {_EXAMPLE}",
         ) from None
+
+
+def _check_line(requirement: str) -> None:
+    """Raise `UsageError` for what is not one requirement: uv reads them as lines of a file."""
+    lines = f"{requirement}x".splitlines()
+    if len(lines) != 1 or not all(one.isprintable() or one == "\t" for one in requirement):
+        raise UsageError(
+            f"requirement {_short(requirement)!r} is not one line of plain text",
+            hint="Write each requirement on its own, without line breaks and control characters.",
+        )
+    if requirement.lstrip().startswith("-"):
+        raise UsageError(
+            f"requirement {_short(requirement)!r} is an option of pip",
+            hint="Options are not requirements. Name an index with UV_DEFAULT_INDEX; write the "
+            "lines of a file one by one.",
+        )
+    if _COMMENT.search(requirement) or requirement.rstrip().endswith("\\"):
+        raise UsageError(
+            f"requirement {_short(requirement)!r} holds a comment, an option or a line to go on",
+            hint="Write the requirement alone: name, version, extras and marker.",
+        )
+    if not requirement.strip() or len(requirement) > _MOST_REQUIREMENT:
+        raise UsageError(
+            f"requirement {_short(requirement)!r} is empty, or longer than {_MOST_REQUIREMENT:,}",
+            hint="Write name==version.",
+        )
 
 
 def parse_python(value: str, *, base: Path | None = None) -> str:
@@ -191,8 +227,8 @@ def parse_setting(key: str, value: str) -> str:
     """The canonical value of a torch setting (``threads=01`` is ``1``)."""
     if key not in CHOICES:
         raise UsageError(f"unknown setting {key!r} in '{key}={value}'", hint=_suggest(key, value))
-    if CHOICES[key] is None and value.isascii() and value.isdigit() and int(value) > 0:
-        return str(int(value))
+    if CHOICES[key] is None and _NUMBER.fullmatch(value):
+        value = str(int(value))  # 01 is 1
     _check_setting(key, value)
     return value
 
@@ -201,9 +237,15 @@ def _check_setting(key: str, value: str) -> None:
     if key not in CHOICES:
         raise UsageError(f"unknown setting {key!r} in '{key}={value}'", hint=_suggest(key, value))
     choices = CHOICES[key]
-    if choices is None and not re.fullmatch("[1-9][0-9]*", value):
+    if choices is None and not re.fullmatch("[1-9][0-9]{0,9}", value):
         raise UsageError(
-            f"'{key}={value}': {value!r} is not a positive whole number", hint=f"Write {key}=1."
+            f"'{key}={_short(value)}': {_short(value)!r} is not a positive whole number",
+            hint=f"Write {key}=1.",
+        )
+    if choices is None and int(value) > MOST_THREADS:
+        raise UsageError(
+            f"'{key}={value}' is out of range: 1 to {MOST_THREADS} are possible",
+            hint=f"Write {key}=1, or the number of cores that the machine has.",
         )
     if choices is not None and value not in choices:
         near = get_close_matches(value, choices, n=1)
@@ -212,6 +254,10 @@ def _check_setting(key: str, value: str) -> None:
             hint=(f"Did you mean {key}={near[0]}? " if near else "")
             + f"The values are {', '.join(choices)}.",
         )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _check_variable(key: str, value: str) -> None:
@@ -224,6 +270,11 @@ def _check_variable(key: str, value: str) -> None:
         raise UsageError(
             f"variable {key}: its value cannot start with '=' or contain a NUL character",
             hint=f"A token like '{key}==1' is read as a requirement.",
+        )
+    if len(key) + len(value.encode(errors="surrogateescape")) > _MOST_VARIABLE:
+        raise UsageError(
+            f"variable {key}: its value has more than {_MOST_VARIABLE:,} bytes",
+            hint="No program can be started with a longer one: put it into a file.",
         )
 
 

@@ -1,6 +1,6 @@
 """Starting workers in foreign environments, and understanding how they end."""
 
-from forkpoint.host._calls import Call, Replayed, ReplayedOutput, ReplayStatus
+from forkpoint.host._calls import OWN_OPS, Call, Replayed, ReplayedOutput, ReplayStatus, Rules
 from forkpoint.host._failures import kept
 from forkpoint.host._job import Job, Level, Workload, half_open
 from forkpoint.host._place import is_recording, publish, require_free, stage, unwritable
@@ -12,6 +12,7 @@ from forkpoint.host._turns import in_turn
 from forkpoint.host._unpack import Unpacked, UnpackStatus, unpack
 
 __all__ = [
+    "OWN_OPS",
     "Call",
     "Job",
     "JobResult",
@@ -21,6 +22,7 @@ __all__ = [
     "Replayed",
     "ReplayedOutput",
     "Replayer",
+    "Rules",
     "ScriptRun",
     "Status",
     "UnpackStatus",

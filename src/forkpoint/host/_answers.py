@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -17,6 +17,7 @@ from forkpoint.errors import WorkerFailed
 from forkpoint.host._job import Job
 from forkpoint.host._result import JobResult, read_last_event
 from forkpoint.host._run import Watcher, run_job
+from forkpoint.untrusted import decode_json, open_file
 
 _MAX_LINE = 64 << 20
 
@@ -47,6 +48,7 @@ class Questions:
     timeout: float | None = None
     watcher: Watcher | None = None
     ended: Callable[[Path], None] | None = None
+    job: Job | None = None
 
     def ask(
         self, requests: Mapping[str, Mapping[str, Any]], answer: type[A]
@@ -68,7 +70,7 @@ class Questions:
         add_calls(asked, requests)
         result = run_job(
             self.environment,
-            Job(kind=self.kind, calls=asked),
+            replace(self.job or Job(), kind=self.kind, calls=asked),
             control=folder,
             timeout=self.timeout,
             watcher=self.watcher,
@@ -140,9 +142,14 @@ class Answers:
         found: dict[str, A] = {}
         if not self.path.exists():
             return found
-        with self.path.open("rb") as stream:
+        with open_file(self.path, refusal=WorkerFailed) as stream:
             stream.seek(self._read)
             while line := stream.readline(_MAX_LINE):
+                if len(line) == _MAX_LINE:
+                    raise WorkerFailed(
+                        f"The worker's answers in {self.path} hold a line without an end.",
+                        hint="Something else wrote into that folder. Run it again.",
+                    )
                 if not line.endswith(b"\n"):
                     break  # half of a line: the process writes it now, or died over it
                 self._read += len(line)
@@ -163,13 +170,8 @@ def first_line(result: JobResult) -> str:
 
 
 def _decoded(line: bytes, path: Path, answer: type[A]) -> A:
-    try:
-        return msgspec.json.decode(line, type=answer)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise WorkerFailed(
-            f"The worker's answers in {path} cannot be read: {error}.",
-            hint="Was the disk full? Run it again.",
-        ) from error
+    hint = "Was the disk full? Run it again."
+    return decode_json(line, answer, path=path, refusal=WorkerFailed, hint=hint)
 
 
 def _died_in(result: JobResult, left: Sequence[str]) -> str:

@@ -13,6 +13,22 @@ ReplayStatus = Literal[
 """How one call ended; ``crashed`` is the host's word: the process died in it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How far calls are trusted.
+
+    ``trust`` lets ops of any library run. ``limited``: each may take only the memory and the time
+    that its inputs are worth, as capsules may that come from elsewhere.
+    """
+
+    trust: bool = False
+    limited: bool = False
+
+
+OWN_OPS = Rules()
+"""For calls that were recorded just now: torch's own ops, and what they take is not limited."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One op call: a capsule, or a document of the worker's protocol (``call``).

@@ -173,6 +173,8 @@ def _crashed(run: Run) -> ForkpointError:
     last_words = run.completed.tail(1).strip()
     if _names_a_full_disk(last_words):
         return _disk_full(run, last_words)
+    if run.completed.cut:
+        return _disk_full(run, "not even the script's output could be kept")
     code = run.completed.returncode
     cause = (
         f"was killed by {signal_name(-code)}"

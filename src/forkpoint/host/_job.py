@@ -17,6 +17,9 @@ from forkpoint_worker import PROTOCOL
 
 Level = Literal["bare", "module", "op"]
 
+CAREFUL: Mapping[str, int] = {"memory": 1 << 29, "seconds": 45}
+"""What a replayed call of a capsule from elsewhere may take: more with every byte of inputs."""
+
 NO_TENSORS: Mapping[str, Any] = {"limits": {}, "outputs": {}}
 
 
@@ -63,7 +66,9 @@ class Job:
     functions whose results are; ``calls`` is the file of what to replay or to unpack. ``steps``
     holds half-open ranges, ``max_storage`` is in bytes; ``variants`` asks for calls with other
     inputs. ``gate`` is a file that is written when ``reference`` may be read (`in_turn`).
-    ``live``: the worker waits for more ``calls``. Kind ``alone`` runs the workload unobserved.
+    ``live``: the worker waits for more ``calls``. ``trust`` lets replays run ops of any library,
+    ``limits`` are bytes (``memory``) and ``seconds`` that each call may take beyond its inputs.
+    Kind ``alone`` runs the workload unobserved.
     """
 
     kind: Literal["record", "alone", "fingerprint", "replay", "unpack"] = "record"
@@ -84,6 +89,8 @@ class Job:
     store: tuple[str, ...] = ("root",)
     variants: Mapping[str, Any] | None = None
     live: bool = False
+    trust: bool = False
+    limits: Mapping[str, int] | None = None
 
     def document(
         self, name: str, settings: Mapping[str, str], variables: Iterable[str] = ()
@@ -96,6 +103,7 @@ class Job:
         workload = self.workload
         return {
             "protocol": PROTOCOL,
+            "host": os.getpid(),
             "kind": self.kind,
             "calls": _absolute(self.calls),
             "script": _absolute(workload.script if workload else None),
@@ -121,6 +129,8 @@ class Job:
             "store": list(self.store),
             "variants": self.variants,
             "live": self.live,
+            "trust": self.trust,
+            "limits": self.limits,
         }
 
 

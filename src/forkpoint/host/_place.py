@@ -10,6 +10,8 @@ from pathlib import Path
 import msgspec
 
 from forkpoint.errors import FULL, StorageFull, UsageError
+from forkpoint.store.manifest import MAX_BYTES
+from forkpoint.untrusted import read_json
 from forkpoint_worker.schema import FORMAT
 
 OWN_NAMES = frozenset(
@@ -27,9 +29,9 @@ class _Manifest(msgspec.Struct):
 def is_recording(folder: Path) -> bool:
     """Whether a folder is a recording, perhaps a damaged one, and holds nothing else."""
     try:
-        manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=_Manifest)
+        manifest = read_json(folder / "manifest.json", _Manifest, most=MAX_BYTES)
         names = {entry.name for entry in folder.iterdir()}
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, UsageError):
         return False
     family = FORMAT.partition("/")[0]
     return manifest.format.partition("/")[0] == family and names <= OWN_NAMES

@@ -17,14 +17,15 @@ from forkpoint.host._answers import (
     fresh_calls,
     settle,
 )
-from forkpoint.host._calls import Call, Replayed
-from forkpoint.host._job import Job
+from forkpoint.host._calls import OWN_OPS, Call, Replayed, Rules
+from forkpoint.host._job import CAREFUL, Job
 from forkpoint.host._result import JobResult
 from forkpoint.host._run import Watcher, run_job
 from forkpoint.host._verbose import library_kernels
 from forkpoint.process import KILL_AFTER, Background, pause
 
 _POLL = 0.01
+_OVERTIME = "overtime.log"  # what the worker leaves where a call passes its time
 
 _PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 """Threads that wait give up the processor. Both sides are replayed at once, and the threads of one
@@ -39,6 +40,7 @@ def replay(
     control: Path,
     timeout: float | None = None,
     watcher: Watcher | None = None,
+    rules: Rules = OWN_OPS,
 ) -> dict[str, Replayed]:
     """Run op calls in an environment, in this order; what came of each, by id.
 
@@ -56,9 +58,14 @@ def replay(
         timeout=timeout,
         watcher=watcher,
         ended=lambda folder: kernels.update(library_kernels(folder / "stdout.log")),
+        job=_job(rules),
     )
     answers = questions.ask(requests, Replayed)
     return {one: _replayed(one, answer, kernels.get(one, ())) for one, answer in answers.items()}
+
+
+def _job(rules: Rules) -> Job:
+    return Job(kind="replay", trust=rules.trust, limits=CAREFUL if rules.limited else None)
 
 
 def _requests(calls: Sequence[Call]) -> dict[str, dict[str, Any]]:
@@ -80,6 +87,7 @@ class Replayer:
     environment: Environment
     control: Path
     watcher: Watcher | None = None
+    rules: Rules = OWN_OPS
     _started: int = 0
     _live: _Live | None = None
 
@@ -100,7 +108,8 @@ class Replayer:
         if self._live is None or self._live.process.ended:
             self._started += 1
             folder = self.control / str(self._started)
-            self._live = _Live.start(self.environment, folder, self.watcher)
+            job = _job(self.rules)
+            self._live = _Live.start(self.environment, job, folder, self.watcher)
         result, answers = self._live.ask(requests)
         if result is not None:
             self._live = None
@@ -117,9 +126,11 @@ class _Live:
     idle: bool = True
 
     @classmethod
-    def start(cls, environment: Environment, folder: Path, watcher: Watcher | None) -> _Live:
+    def start(
+        cls, environment: Environment, job: Job, folder: Path, watcher: Watcher | None
+    ) -> _Live:
         calls = fresh_calls(folder)
-        job = Job(kind="replay", calls=calls, live=True)
+        job = replace(job, calls=calls, live=True)
         process = Background(partial(run_job, environment, job, control=folder, watcher=watcher))
         return cls(calls, Answers(folder / "replayed.jsonl"), process)
 
@@ -152,7 +163,9 @@ class _Live:
 def _replayed(one: str, answer: Replayed | JobResult, kernels: tuple[str, ...]) -> Replayed:
     """The answer, with the kernels that libraries named in the log where it names none."""
     if not isinstance(answer, Replayed):
-        return Replayed(id=one, status="crashed", reason=first_line(answer))
+        late = (answer.logs / _OVERTIME).is_file()
+        reason = "it did not end in the time that its inputs are worth" if late else ""
+        return Replayed(id=one, status="crashed", reason=reason or first_line(answer))
     return answer if answer.kernels else replace(answer, kernels=kernels)
 
 

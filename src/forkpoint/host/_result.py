@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,11 +10,13 @@ from typing import Literal
 import msgspec
 
 from forkpoint.errors import ForkpointError, WorkerFailed
+from forkpoint.untrusted import open_file, read_json
 from forkpoint_worker import PROTOCOL
 
 Status = Literal[
     "completed", "exited", "raised", "stopped", "interrupted", "failed", "crashed", "timed_out"
 ]
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
 MAX_RESULT = 16 * 1024 * 1024
 MAX_LAST_EVENT = 64 * 1024
 
@@ -37,6 +40,7 @@ class Answer(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     peak_rss: int | None = None
     storage_full: bool = False
+    refused: int = 0
     fingerprint: dict[str, str] = {}
 
 
@@ -63,8 +67,9 @@ class JobResult:
     ``alone`` says whether a script that failed ended well when it was run once more with nothing
     recorded; null where that was not tried. Then the failure is an `RecorderFailed`.
 
-    ``recording`` is where the events are, also after a failure; ``logs`` is the folder that
-    holds the script's output.
+    ``refused`` counts tensors that the disk did not take, ``log_cut`` says that it did not take
+    all that the script printed. ``recording`` is where the events are, also after a failure;
+    ``logs`` is the folder that holds the script's output.
     """
 
     name: str
@@ -76,6 +81,8 @@ class JobResult:
     recording: Path | None = None
     peak_rss: int | None = None
     storage_full: bool = False
+    refused: int = 0
+    log_cut: bool = False
     fingerprint: dict[str, str]
     failure: ForkpointError | None = None
     alone: bool | None = None
@@ -89,18 +96,11 @@ class JobResult:
 
 def read_answer(path: Path) -> Answer | None:
     """The worker's answer, or null where it left none; raises `WorkerFailed` for rubbish."""
+    hint = "Was the disk full, or does the script write into that folder? Run it again."
     try:
-        with path.open("rb") as stream:
-            data = stream.read(MAX_RESULT + 1)
+        answer = read_json(path, Answer, most=MAX_RESULT, refusal=WorkerFailed, hint=hint)
     except FileNotFoundError:
         return None
-    try:
-        answer = msgspec.json.decode(data, type=Answer)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise WorkerFailed(
-            f"The worker's answer in {path} cannot be read: {error}.",
-            hint="Was the disk full, or does the script write into that folder? Run it again.",
-        ) from error
     if answer.protocol != PROTOCOL:
         raise WorkerFailed(
             f"The worker's answer in {path} speaks protocol {answer.protocol}, not {PROTOCOL}.",
@@ -112,11 +112,11 @@ def read_answer(path: Path) -> Answer | None:
 def read_last_event(path: Path) -> LastEvent | None:
     """The last event begun, or null where the worker has not come so far."""
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             data = stream.read(MAX_LAST_EVENT)
-    except OSError:
+    except (OSError, ForkpointError):
         return None
     fields = data.partition(b"\0")[0].decode(errors="replace").split("\t")
-    if len(fields) != 3 or not fields[0].lstrip("-").isdecimal():
+    if len(fields) != 3 or not _NUMBER.fullmatch(fields[0]):
         return None
     return LastEvent(int(fields[0]), fields[1], fields[2])

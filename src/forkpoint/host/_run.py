@@ -122,6 +122,8 @@ def _result(ended: Run, answer: Answer | None) -> JobResult:
         recording=ended.recording,
         peak_rss=answer.peak_rss if answer else None,
         storage_full=answer.storage_full if answer else False,
+        refused=answer.refused if answer else 0,
+        log_cut=ended.completed.cut,
         fingerprint=answer.fingerprint if answer else {},
         failure=failure,
     )

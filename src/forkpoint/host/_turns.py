@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from forkpoint.claims import scratch_folder
 from forkpoint.host._result import JobResult
 from forkpoint.process import in_parallel
 from forkpoint_worker import GO
@@ -28,8 +28,8 @@ def in_turn(
     if not at_once:
         result = first()
         return result, second(None) if result.failure is None else None
-    with tempfile.TemporaryDirectory(prefix="forkpoint-") as folder:
-        gate = Path(folder) / "gate"
+    with scratch_folder() as folder:
+        gate = folder / "gate"
 
         def opening() -> JobResult:
             result = first()

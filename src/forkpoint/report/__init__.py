@@ -13,7 +13,13 @@ from forkpoint.report.audit import (
 from forkpoint.report.audit_page import write_audit_page
 from forkpoint.report.files import artifact_rows, artifact_sentence
 from forkpoint.report.html import write_html
-from forkpoint.report.json import artifacts_to_json, from_json, json_schema, to_json
+from forkpoint.report.json import (
+    artifacts_to_json,
+    from_json,
+    json_schema,
+    read_comparison,
+    to_json,
+)
 from forkpoint.report.markdown import to_markdown
 from forkpoint.report.progress import Progress
 from forkpoint.report.summary import headline, sentences
@@ -33,6 +39,7 @@ __all__ = [
     "headline",
     "json_schema",
     "plain_table",
+    "read_comparison",
     "render_artifacts",
     "render_audit",
     "render_comparison",

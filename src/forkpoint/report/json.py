@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import cast
 
 import msgspec
@@ -13,6 +14,10 @@ from forkpoint.bisect import BISECT_SCHEMA, HISTORY_SCHEMA, Bisection, History
 from forkpoint.errors import UsageError
 from forkpoint.inert import HIDDEN, encodable
 from forkpoint.model import ARTIFACTS_SCHEMA, SCHEMA, ArtifactComparison, Comparison
+from forkpoint.untrusted import read_file
+
+LARGEST = 1 << 28
+"""Bytes of a result that is read: a long run's heat map takes some millions."""
 
 _AGAIN = "Write it again with `forkpoint diff BASELINE CANDIDATE --format json`."
 
@@ -32,10 +37,23 @@ def from_json(data: bytes | str) -> Comparison:
         comparison = msgspec.json.decode(data, type=Comparison)
     except msgspec.ValidationError as error:
         raise UsageError(f"This is not a {SCHEMA} result: {error}.", hint=_AGAIN) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
         raise UsageError(f"This is not JSON: {error}.", hint=_AGAIN) from error
     _check_heat(comparison)
     return comparison
+
+
+def read_comparison(path: Path, *, named: bool = False) -> Comparison:
+    """The result in a file, which the user may have ``named`` himself (then it may be a link).
+
+    Raises `UsageError` for a file that is none, `FileNotFoundError` where it is not there.
+    """
+    try:
+        return from_json(read_file(path, most=LARGEST, named=named))
+    except UsageError as error:
+        if str(path) in error.message:
+            raise
+        raise UsageError(f"{path}: {error.message}", hint=error.hint) from error
 
 
 def artifacts_to_json(result: ArtifactComparison) -> bytes:

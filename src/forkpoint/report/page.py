@@ -10,7 +10,6 @@ import base64
 import hashlib
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from forkpoint.environments import write_atomically
 from forkpoint.errors import FULL, StorageFull, UsageError
 from forkpoint.report import words
 from forkpoint.report.json import encoded_json
@@ -36,14 +36,10 @@ def write_page(text: str, path: str | os.PathLike[str]) -> Path:
     Raises `StorageFull` where the disk is full, and `UsageError` where no file can be there.
     """
     target = Path(path)
-    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(target)
+        write_atomically(target, text.encode(errors="replace"))
     except OSError as error:
-        with suppress(OSError):  # the folder itself may be what is wrong
-            draft.unlink(missing_ok=True)
         kind = StorageFull if error.errno in FULL else UsageError
         raise kind(
             f"The report could not be written to {target}: {error.strerror or error}.",

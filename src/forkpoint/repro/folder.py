@@ -43,12 +43,12 @@ def write_folder(folder: Path, call: RecordedCall, told: Told, *, names: Sequenc
         text = render_script(
             call.document, inputs, title=told.title, slots=told.slots, lines=told.lines
         )
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise RecordingError(
             f"No script can be made of {call.folder}: {error}.",
             hint="'forkpoint replay' runs such a capsule all the same.",
         ) from error
-    (folder / "repro.py").write_text(text)
+    (folder / "repro.py").write_text(text, encoding="utf-8")
     (folder / "inputs.bin").write_bytes(bytes(data))
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 from forkpoint.environments import Environment
 from forkpoint.repro.model import Reproducer
+
+_LONGEST = 500
 
 
 def render_issue(
@@ -49,19 +52,29 @@ def _seen(made: Reproducer) -> Iterator[str]:
     said = "shows" if made.verified else "does **not** show"
     yield from (f"Run in both environments, the script {said} the difference:", "", "```text")
     for one in made.shown:
-        yield from (f"[{one.environment}]", one.output.rstrip())
+        yield f"[{one.environment}]"
+        yield from map(_inert, one.output.rstrip().splitlines())
     yield from ("```", "")
 
 
 def _block(name: str, entries: Mapping[str, str]) -> Iterator[str]:
     yield from (f"### {name}", "", "```text")
-    yield from (f"{key}: {text}" for key, text in sorted(entries.items()) if _matters(key))
+    lines = ((key, text) for key, text in sorted(entries.items()) if _matters(key))
+    yield from (f"{_inert(key)}: {_inert(text)}" for key, text in lines)
     yield from ("```", "")
+
+
+def _inert(text: str) -> str:
+    """A text of a capsule as one line that ends no block of Markdown."""
+    shown = "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
+    return shown.replace("`", "'")[:_LONGEST]
 
 
 def _command(side: Environment) -> str:
     """How to run the script in an environment, as a line of shell."""
-    variables = "".join(f"{key}={value} " for key, value in side.variables.items())
+    variables = "".join(f"{key}={shlex.quote(value)} " for key, value in side.variables.items())
     word = f" {side.name}" if side.settings else ""
     return f"{variables}python repro.py{word}    # {side.name}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import keyword
 import math
 import re
@@ -9,9 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_OP = re.compile(r"[A-Za-z_]\w*\.[A-Za-z_]\w*\.\w+")
-_WORD = re.compile(r"[A-Za-z_]\w{0,40}")
-_TAKEN = frozenset(("torch", "sys", "Path", "HERE", "DATA", "tensor", "result", "outputs", "print"))
+from forkpoint_worker.libraries import OWN, parts_of
+
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,40}")
+_DTYPE = re.compile(r"bool|bfloat16|q?u?int\d{1,3}(x\d)?|(float|complex|bits)\d[a-z0-9_]{0,20}")
+_LAYOUT = re.compile(r"strided|sparse_(coo|csr|csc|bsr|bsc)|_mkldnn|jagged")
+_MEMORY_FORMAT = re.compile(r"(contiguous|preserve)_format|channels_last(_3d)?")
+_TAKEN = frozenset(dir(builtins)) | frozenset(
+    ("torch", "sys", "importlib", "Path", "HERE", "DATA", "tensor", "result", "outputs", "found")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,8 @@ def render_script(
     Raises `ValueError` where the document holds what no script can be made of.
     """
     op = document["op"]
-    if not _OP.fullmatch(op):
+    parts = parts_of(op)
+    if parts is None:
         raise ValueError(f"{op[:80]!r} is not the name of an op")
     names = [one.name for one in inputs]
     arguments = [_value(value, names) for value in document["args"]]
@@ -56,7 +64,8 @@ def render_script(
         title=title.replace("\\", "/").replace('"""', "'''"),
         settings=settings + "\n" if settings else "",
         inputs=made,
-        op=op,
+        needed="" if parts[0] in OWN else _PACKAGE.format(name=parts[0]),
+        op=".".join(parts),
         arguments=", ".join(arguments),
         slots=list(slots),
     )
@@ -74,21 +83,24 @@ def _settings(lines: Mapping[str, Sequence[str]]) -> list[str]:
 def _made(one: Input) -> str:
     device = "" if one.device == "cpu" else f', device="{_device(one.device)}"'
     if one.constant is not None:
-        dtype = _checked(one.dtype)
+        dtype = _named(one.dtype, _DTYPE)
         return f"torch.full({one.shape}, {one.constant!r}, dtype=torch.{dtype}{device})"
     to = "" if one.device == "cpu" else f'.to("{_device(one.device)}")'
     return (
-        f"tensor(torch.{_checked(one.dtype)}, {one.shape}, {one.stride}, {one.start}, {one.count})"
+        f"tensor(torch.{_named(one.dtype, _DTYPE)}, {one.shape}, {one.stride}, {one.start}, "
+        f"{one.count})"
         f"{to}"
     )
 
 
-def _value(value: Mapping[str, Any], names: Sequence[str]) -> str:
+def _value(value: Mapping[str, Any], names: Sequence[str], depth: int = 0) -> str:
+    if depth > _DEEPEST:
+        raise ValueError("lists are nested too deeply")
     ((kind, content),) = value.items()
     if kind == "tensor":
-        return str(names[content])
+        return str(names[_whole(content)])
     if kind == "list":
-        return "[" + ", ".join(_value(one, names) for one in content) + "]"
+        return "[" + ", ".join(_value(one, names, depth + 1) for one in content) + "]"
     if kind not in _WRITTEN:
         raise ValueError(f"a script cannot hold an argument of kind {kind!r}")
     return _WRITTEN[kind](content)
@@ -97,6 +109,19 @@ def _value(value: Mapping[str, Any], names: Sequence[str]) -> str:
 def _float(content: str) -> str:
     number = float.fromhex(content)
     return repr(number) if math.isfinite(number) else f'float("{number}")'
+
+
+def _whole(content: object) -> int:
+    if type(content) is not int or not -(2**63) <= content < 2**64:
+        raise ValueError(f"{str(content)[:40]!r} is not a whole number")
+    return content
+
+
+def _named(name: str, pattern: re.Pattern[str]) -> str:
+    """The name of one of torch's constants: not every attribute of torch is one."""
+    if not isinstance(name, str) or not pattern.fullmatch(name):
+        raise ValueError(f"torch has no constant {str(name)[:40]!r} of that kind")
+    return name
 
 
 def _checked(name: str) -> str:
@@ -126,14 +151,23 @@ def input_names(given: Sequence[str]) -> list[str]:
 _WRITTEN: Mapping[str, Callable[[Any], str]] = {
     "none": lambda _: "None",
     "bool": lambda content: repr(bool(content)),
-    "int": lambda content: repr(int(content)),
-    "str": lambda content: repr(str(content)),
+    "int": lambda content: repr(_whole(content)),
+    "str": lambda content: ascii(str(content)),
     "float": _float,
     "device": lambda content: f'torch.device("{_device(content)}")',
-    "dtype": lambda content: f"torch.{_checked(content)}",
-    "layout": lambda content: f"torch.{_checked(content)}",
-    "memory_format": lambda content: f"torch.{_checked(content)}",
+    "dtype": lambda content: f"torch.{_named(content, _DTYPE)}",
+    "layout": lambda content: f"torch.{_named(content, _LAYOUT)}",
+    "memory_format": lambda content: f"torch.{_named(content, _MEMORY_FORMAT)}",
 }
+
+_DEEPEST = 8
+_PACKAGE = """\
+try:  # the package that brings the op, where it is called as the op's library is
+    importlib.import_module("{name}")
+except ImportError:
+    pass
+
+"""
 
 _TEMPLATE = '''\
 """{title}
@@ -141,15 +175,16 @@ _TEMPLATE = '''\
     python repro.py --save     where the results are as wanted: writes expected.bin
     python repro.py            anywhere else: compares with it, bit for bit
 
-Needs torch only. Exit status: 0 the same bits, 1 other bits.
+Needs torch only. Exit status: 0 the same bits, 1 other bits, 2 nothing was compared.
 """
 
+import importlib
 import sys
 from pathlib import Path
 
 import torch
 
-HERE = Path(__file__).parent
+{needed}HERE = Path(__file__).parent
 DATA = bytearray((HERE / "inputs.bin").read_bytes() or b"\\0")
 
 
@@ -164,8 +199,16 @@ def tensor(dtype, shape, stride, start, count):
 with torch.no_grad():
     result = torch.ops.{op}({arguments})
 result = result if isinstance(result, (tuple, list)) else [result]
-outputs = [one.cpu().contiguous() for one in result if isinstance(one, torch.Tensor)]
-outputs = [outputs[slot] for slot in {slots} if slot < len(outputs)]
+found = {{}}
+for place, one in enumerate(result):
+    for inner, tensor_ in enumerate(one if isinstance(one, (tuple, list)) else [one]):
+        if isinstance(tensor_, torch.Tensor):
+            slot = place * 65536 + inner if isinstance(one, (tuple, list)) else place
+            found[slot] = tensor_.detach().cpu().contiguous()
+outputs = [found[slot] for slot in {slots} if slot in found]
+if not outputs:
+    print("the op gave none of the outputs that were recorded: nothing was compared")
+    sys.exit(2)
 
 print("torch", torch.__version__, "on", torch.cuda.get_device_name() if "cuda" in sys.argv
       else torch.backends.cpu.get_cpu_capability() if hasattr(torch.backends, "cpu") else "a CPU",

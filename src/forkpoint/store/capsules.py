@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,11 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forkpoint.errors import RecordingError
-from forkpoint.store.dtypes import DTYPES
-from forkpoint.store.tensors import read_header
+from forkpoint.store.dtypes import DTYPES, MAX_BYTES, MAX_DIMS
+from forkpoint.store.tensors import read_entry, read_header
+from forkpoint.untrusted import read_json
+from forkpoint_worker.libraries import is_about_trust, parts_of, refused
 from forkpoint_worker.schema import CAPSULE_FORMAT
 
 _LARGEST = 16 << 20
+_GROWTH = 64  # bytes that a tensor may have for each byte that is stored of it
+_FREE = 64 << 20  # bytes that are always allowed
+_MOST_SLOT = 1 << 40
+_MOST_TENSORS = 10_000
 _HINT = "Name a folder that holds capsule.json, as 'forkpoint compare' leaves them in capsules/."
 
 
@@ -75,6 +82,19 @@ class Capsule:
     devices: frozenset[str] = frozenset()
     fingerprint: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def call(self) -> str:
+        """What a replay runs, in words: ``aten.neg.default on float32[4]``."""
+        shapes = ", ".join(f"[{','.join(map(str, shape))}]" for shape in self.shapes[:6])
+        return f"{self.op} on {self.dtype} {shapes}".rstrip() if shapes else self.op
+
+    def obstacle(self, *, trust: bool = False) -> str | None:
+        """Why it cannot be run, or only where the user trusts it; None where it can."""
+        foreign = refused(self.op)
+        if foreign is None or refused(self.op, trust=trust) is not None:
+            return self.reason if foreign is None else f"it would run {self.call}, and {foreign}"
+        return None if is_about_trust(self.reason) else self.reason
+
 
 def read_capsule(folder: Path) -> Capsule:
     """Read ``capsule.json`` of a folder; raises `RecordingError` where it is none."""
@@ -84,6 +104,7 @@ def read_capsule(folder: Path) -> Capsule:
             f"{folder} is a capsule of format {content.format[:40]!r}.", hint=_HINT
         )
     tensors = content.call.tensors
+    _check(folder, content)
     return Capsule(
         folder=folder.absolute(),
         op=content.call.op,
@@ -98,6 +119,25 @@ def read_capsule(folder: Path) -> Capsule:
         devices=frozenset(tensor.device for tensor in tensors),
         fingerprint=content.fingerprint,
     )
+
+
+def _check(folder: Path, content: _Content) -> None:
+    """Raise `RecordingError` for numbers that no call has, and for names that no op has."""
+    tensors, slots = content.call.tensors, [output.slot for output in content.outputs]
+    if parts_of(content.call.op) is None:
+        raise RecordingError(
+            f"{folder} names {content.call.op[:80]!r}, which is not the name of an op.", hint=_HINT
+        )
+    if len(tensors) > _MOST_TENSORS or any(not _possible(one.shape) for one in tensors):
+        raise RecordingError(f"{folder} describes a tensor that cannot be.", hint=_HINT)
+    if len(set(slots)) < len(slots) or not all(0 <= slot < _MOST_SLOT for slot in slots):
+        raise RecordingError(f"{folder} names an output that cannot be, or twice.", hint=_HINT)
+
+
+def _possible(shape: Sequence[int]) -> bool:
+    # in this order: a long list of huge numbers is never multiplied
+    sizes = len(shape) <= MAX_DIMS and all(0 <= size <= MAX_BYTES for size in shape)
+    return sizes and math.prod(size for size in shape if size) <= MAX_BYTES
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -157,6 +197,7 @@ class RecordedCall:
         if dtype is None or storage.get("key") is None:
             return None
         whole = _stored(self.folder / "tensors.safetensors", storage["key"], storage["bytes"])
+        self._require_sane(layout, dtype.itemsize, len(whole))
         count = len(whole) // dtype.itemsize
         data = np.frombuffer(whole, dtype=dtype, count=count)
         spans = ((n - 1) * step for n, step in zip(layout.shape, layout.stride, strict=True))
@@ -169,6 +210,16 @@ class RecordedCall:
             data[layout.offset :], layout.shape, steps, writeable=False
         )
         return np.array(view)
+
+    def _require_sane(self, layout: Layout, item: int, stored: int) -> None:
+        """Strides of 0 and overlaps let a few bytes claim to be terabytes."""
+        size = math.prod(layout.shape) * item
+        if size > _FREE + _GROWTH * stored:
+            raise RecordingError(
+                f"{self.folder / 'capsule.json'} claims a tensor of {size:,} bytes over {stored:,} "
+                "that are stored.",
+                hint="The capsule is damaged, or was made to take all memory. Record it again.",
+            )
 
     def outputs(self, slots: Sequence[int]) -> bytes:
         """The bytes of recorded outputs, one after the other; raises `RecordingError`."""
@@ -190,9 +241,10 @@ def read_call(folder: Path) -> RecordedCall:
     content = _decoded(folder, _Callable)
     call = content.call
     for layout in call.tensors:
-        numbers = (layout.offset, *layout.shape, *layout.stride)
+        there = 0 <= layout.storage < len(call.storages)
         lengths = len(layout.shape) == len(layout.stride)
-        if not 0 <= layout.storage < len(call.storages) or min(numbers) < 0 or not lengths:
+        steps = all(0 <= number <= MAX_BYTES for number in (layout.offset, *layout.stride))
+        if not (there and lengths and steps and 0 <= layout.alignment < MAX_BYTES):
             raise RecordingError(f"{folder} describes a tensor that cannot be.", hint=_HINT)
     raw = _decoded(folder, dict[str, Any])
     return RecordedCall(
@@ -212,20 +264,14 @@ T = TypeVar("T")
 def _decoded(folder: Path, kind: type[T]) -> T:
     path = folder / "capsule.json"
     try:
-        with path.open("rb") as stream:
-            data = stream.read(_LARGEST + 1)
-        return msgspec.json.decode(data, type=kind)
+        return read_json(path, kind, most=_LARGEST, refusal=RecordingError, hint=_HINT)
     except (FileNotFoundError, NotADirectoryError):
         raise RecordingError(f"{folder} holds no capsule.", hint=_HINT) from None
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RecordingError(f"{path} cannot be read: {error}", hint=_HINT) from error
 
 
 def _stored(path: Path, key: str, count: int) -> bytes:
     header = read_header(path)
     entry = header.entries.get(key)
     if entry is None or entry.data_offsets[1] - entry.data_offsets[0] != count:
-        raise RecordingError(f"{path} does not hold the {count} bytes of {key!r}.", hint=_HINT)
-    with path.open("rb") as stream:
-        stream.seek(header.data + entry.data_offsets[0])
-        return stream.read(count)
+        raise RecordingError(f"{path} does not hold the {count} bytes of {key[:80]!r}.", hint=_HINT)
+    return read_entry(path, header, key, count)

@@ -10,9 +10,14 @@ from forkpoint.store.index import Index, reading
 from forkpoint.store.rows import EventColumns
 from forkpoint_worker.schema import KIND_WATCH
 
-_BLOCK = 1 << 15
 _MAX_TEXT_ID = 1 << 24
 _WIDTH = 10
+_AGAIN = "The index is damaged. Record it again."
+_WRONG = (
+    "SELECT id FROM event WHERE typeof(step) || typeof(inside) || typeof(kind) || typeof(module) "
+    "|| typeof(op) || typeof(call) || typeof(signature) <> 'integerintegerintegerintegerinteger"
+    "integerinteger' OR typeof(digest) NOT IN ('integer', 'null') LIMIT 1"
+)
 _SQL = (
     "SELECT id, step, inside, kind, module, op, call, signature, "
     "ifnull(digest, 0), digest IS NOT NULL FROM event ORDER BY id"
@@ -22,10 +27,15 @@ _SQL = (
 def read_texts(index: Index) -> dict[int, str]:
     """All interned texts by id. Raises `RecordingError` for ids or texts of the wrong type."""
     texts: dict[int, str] = {}
-    for key, text in index.rows("SELECT id, text FROM name"):
-        if not isinstance(key, int) or not isinstance(text, str) or not 0 <= key < _MAX_TEXT_ID:
-            raise RecordingError(f"{index.path}: name {key!r} is not a numbered text")
-        texts[key] = text
+    letters = 0
+    for block in index.blocks("SELECT id, text FROM name"):
+        for key, text in block:
+            if not isinstance(key, int) or not isinstance(text, str) or not 0 <= key < _MAX_TEXT_ID:
+                raise RecordingError(f"{index.path}: name {str(key)[:40]} is not a numbered text")
+            texts[key] = text
+            letters += len(text)
+        if letters > index.size:  # pages that several rows share
+            raise RecordingError(f"{index.path} has more text in it than bytes", hint=_AGAIN)
     return texts
 
 
@@ -33,6 +43,10 @@ def read_columns(index: Index, texts: dict[int, str]) -> EventColumns:
     """All events, in order. Raises `RecordingError` for values out of range."""
     ((count,),) = index.rows("SELECT count(*) FROM event")
     assert isinstance(count, int)
+    for (key,) in index.rows(_WRONG):
+        raise RecordingError(
+            f"{index.path}: event {key} has something else where a number belongs", hint=_AGAIN
+        )
     table = _read_table(index, count)
     with reading(index.path):
         columns = _columns(table)
@@ -43,19 +57,22 @@ def read_columns(index: Index, texts: dict[int, str]) -> EventColumns:
         if len(keys) and not known[keys].all():
             raise RecordingError(
                 f"{index.path}: an event's {name} is a text that is not there",
-                hint="The index is damaged. Record it again.",
+                hint=_AGAIN,
             )
     return columns
 
 
 def _read_table(index: Index, count: int) -> list[NDArray[np.int64]]:
     table = [np.empty(count, dtype=np.int64) for _ in range(_WIDTH)]
+    start = 0
     with reading(index.path):
-        cursor = index.connection.execute(_SQL)
-        for start in range(0, count, _BLOCK):
-            block = np.array(cursor.fetchmany(_BLOCK), dtype=np.int64)
+        for rows in index.blocks(_SQL):
+            block = np.array(rows, dtype=np.int64)
             for column, values in zip(table, block.T, strict=True):
                 column[start : start + len(block)] = values
+            start += len(block)
+        if start != count:
+            raise ValueError(f"{start} events where {count} were counted")
     return table
 
 

@@ -57,9 +57,15 @@ def header_agrees(dtype: str, shape: tuple[int, ...], header: tuple[str, list[in
     the same dtype and shape, or plain bytes (``U8``) of the same size.
     """
     size = math.prod(shape) * DTYPES[dtype].itemsize
-    if header[0] == "U8" and math.prod(header[1]) == size:
+    if header[0] == "U8" and header[1] == [size]:
         return True
-    return header == (SAFETENSORS.get(dtype), list(shape))
+    same = header == (SAFETENSORS.get(dtype), list(shape))
+    # a long list of huge numbers is never multiplied
+    return same or (header[0] == "U8" and len(header[1]) <= MAX_DIMS and _bytes(header[1]) == size)
+
+
+def _bytes(shape: list[int]) -> int:
+    return math.prod(shape) if max(shape, default=0) <= MAX_BYTES else -1
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
@@ -70,9 +76,10 @@ def parse_shape(text: str) -> tuple[int, ...]:
     """
     if not text:
         return ()
+    dimensions = text.count(",") + 1
+    if dimensions > MAX_DIMS:
+        raise ValueError(f"a shape of {dimensions} dimensions")
     shape = tuple(_whole(part) for part in text.split(","))
-    if len(shape) > MAX_DIMS:
-        raise ValueError(f"a shape of {len(shape)} dimensions")
     if math.prod(size for size in shape if size) > MAX_BYTES:
         raise ValueError(f"a shape that no memory holds: {text}")
     return shape

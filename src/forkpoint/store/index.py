@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import sqlite3
-import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from forkpoint.claims import Scratch
 from forkpoint.errors import RecordingError
 from forkpoint.store.manifest import regular_file_size
 from forkpoint_worker.schema import ADDED, INDEXES, TABLES
@@ -19,6 +22,11 @@ _QUICK_CHECK_BYTES = 32 << 20
 _MAX_TEXT = 16 << 20
 _MAX_EVENTS = 20_000_000
 _MAX_NAMES = 5_000_000
+_OPCODES = 100_000  # of SQLite's machine, between two looks at the clock
+_PATIENCE = 20.0  # seconds for one question, and as many more for each
+_SPEED = 16 << 20  # bytes of the file
+_LEAST_ROW = 4  # bytes that a row takes in a file, at least
+_BLOCK = 1 << 14
 _AGAIN = "The file is damaged or was not written by forkpoint. Record it again."
 
 
@@ -26,24 +34,48 @@ _AGAIN = "The file is damaged or was not written by forkpoint. Record it again."
 class Index:
     """An open index: its connection, its path for messages, a private copy if there is one.
 
-    ``tables`` are the tables that it has: older recordings lack some.
+    ``tables`` are the tables that it has: older recordings lack some. Whatever a damaged file of
+    ``size`` bytes makes SQLite do ends after a time, and gives no more rows than there is room
+    for in it.
     """
 
     connection: sqlite3.Connection
     path: Path
-    copy: tempfile.TemporaryDirectory[str] | None
+    copy: Scratch | None
+    size: int
     tables: frozenset[str] = frozenset()
+    _deadline: float = float("inf")
+
+    def __post_init__(self) -> None:
+        self.connection.set_progress_handler(self._late, _OPCODES)
 
     def close(self) -> None:
         """Close the connection and remove the private copy."""
         self.connection.close()
         if self.copy is not None:
-            self.copy.cleanup()
+            self.copy.close()
 
     def rows(self, sql: str, parameters: tuple[int, ...] = ()) -> list[tuple[object, ...]]:
         """The rows of a query; raises `RecordingError` where SQLite finds damage."""
+        return [row for block in self.blocks(sql, parameters) for row in block]
+
+    def blocks(
+        self, sql: str, parameters: tuple[int, ...] = ()
+    ) -> Iterator[list[tuple[object, ...]]]:
+        """The rows of a query, some thousands at a time; raises `RecordingError` as `rows` does."""
+        left = self.size // _LEAST_ROW + _BLOCK
+        self._deadline = time.monotonic() + _PATIENCE * (1 + self.size / _SPEED)
         with reading(self.path):
-            return self.connection.execute(sql, parameters).fetchall()
+            cursor = self.connection.execute(sql, parameters)
+            while block := cursor.fetchmany(_BLOCK):
+                left -= len(block)
+                if left < 0:
+                    raise ValueError(f"more rows than {self.size} bytes can hold")
+                yield block
+
+    def _late(self) -> bool:
+        """Whether the question under way has taken too long; SQLite then gives it up."""
+        return time.monotonic() > self._deadline
 
 
 @contextmanager
@@ -51,8 +83,9 @@ def reading(path: Path) -> Iterator[None]:
     """Turn what damage makes SQLite and conversions raise into a `RecordingError`."""
     try:
         yield
-    except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
-        raise RecordingError(f"{path} cannot be read: {error}", hint=_AGAIN) from error
+    except (sqlite3.Error, ValueError, TypeError, OverflowError, MemoryError) as error:
+        reason = str(error)[:500] or "it asks for more memory than there is"
+        raise RecordingError(f"{path} cannot be read: {reason}", hint=_AGAIN) from error
 
 
 def open_index(folder: Path) -> Index:
@@ -67,12 +100,12 @@ def open_index(folder: Path) -> Index:
     copy = _private_copy(folder) if _has_log(folder) else None
     try:
         with reading(path):
-            connection = _connect(Path(copy.name) / path.name if copy else path, bool(copy))
+            connection = _connect(copy.path / path.name if copy else path, bool(copy))
     except RecordingError:
         if copy:
-            copy.cleanup()
+            copy.close()
         raise
-    index = Index(connection, path, copy)
+    index = Index(connection, path, copy, size + _log_size(folder) if copy else size)
     try:
         _harden(index)
         index.tables = _check_schema(index)
@@ -94,23 +127,33 @@ def _has_log(folder: Path) -> bool:
     return log.is_symlink() or log.exists()
 
 
-def _private_copy(folder: Path) -> tempfile.TemporaryDirectory[str]:
-    copy = tempfile.TemporaryDirectory(prefix="forkpoint-index-")
+def _log_size(folder: Path) -> int:
+    log = folder / "index.sqlite-wal"
+    return regular_file_size(log) if log.exists() else 0
+
+
+def _private_copy(folder: Path) -> Scratch:
+    copy = Scratch()
     try:
-        for suffix in ("", "-wal"):
-            source = folder / f"index.sqlite{suffix}"
-            regular_file_size(source)
-            shutil.copyfile(source, Path(copy.name) / source.name, follow_symlinks=False)
+        sources = [folder / f"index.sqlite{suffix}" for suffix in ("", "-wal")]
+        _require_room(sum(map(regular_file_size, sources)), copy.path)
+        for source in sources:
+            shutil.copyfile(source, copy.path / source.name, follow_symlinks=False)
     except RecordingError:
-        copy.cleanup()
+        copy.close()
         raise
     except OSError as error:
-        copy.cleanup()
+        copy.close()
         raise RecordingError(
-            f"{folder / 'index.sqlite'} cannot be copied to {copy.name}: {error.strerror}",
+            f"{folder / 'index.sqlite'} cannot be copied to {copy.path}: {error.strerror}",
             hint="Its worker was killed, so it is read from a copy: free some space there.",
         ) from error
     return copy
+
+
+def _require_room(size: int, folder: Path) -> None:
+    if size > shutil.disk_usage(folder).free // 2:  # also where a file has holes in place of bytes
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _connect(path: Path, copied: bool) -> sqlite3.Connection:
@@ -162,7 +205,8 @@ def _check_pages(index: Index, size: int) -> None:
     if size <= _QUICK_CHECK_BYTES:
         found = [str(row[0]) for row in index.rows("PRAGMA quick_check(3)")]
         if found != ["ok"]:
-            raise RecordingError(f"{index.path} is damaged: {'; '.join(found)}", hint=_AGAIN)
+            problems = "; ".join(found)[:500]
+            raise RecordingError(f"{index.path} is damaged: {problems}", hint=_AGAIN)
 
 
 def _check_counts(index: Index) -> None:

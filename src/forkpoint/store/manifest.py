@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from forkpoint.errors import RecordingError
+from forkpoint.untrusted import decode_json, kind_of, read_file
 from forkpoint_worker.schema import FORMAT
 
 MAX_BYTES = 16 << 20
@@ -77,16 +77,12 @@ def read_manifest(folder: Path) -> Manifest:
     has a value of the wrong type.
     """
     path = folder / "manifest.json"
-    data = _read_bounded(path)
-    try:
-        header = msgspec.json.decode(data, type=_Header)
-        if header.format == FORMAT:
-            return msgspec.json.decode(data, type=Manifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise RecordingError(
-            f"{path} is not a manifest of a recording: {error}", hint=_RECORD_AGAIN
-        ) from error
-    raise _other_format(path, header.format)
+    regular_file_size(path)  # its words for a link and for what is missing
+    data = read_file(path, most=MAX_BYTES, refusal=RecordingError)
+    header = decode_json(data, _Header, path=path, refusal=RecordingError, hint=_RECORD_AGAIN)
+    if header.format != FORMAT:
+        raise _other_format(path, header.format)
+    return decode_json(data, Manifest, path=path, refusal=RecordingError, hint=_RECORD_AGAIN)
 
 
 def regular_file_size(path: Path) -> int:
@@ -102,22 +98,10 @@ def regular_file_size(path: Path) -> int:
         raise RecordingError(f"{path} cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(status.st_mode):
         raise RecordingError(
-            f"{path} is not a regular file", hint="Links in a recording are not followed."
+            f"{path} is {kind_of(status.st_mode)} and not a regular file",
+            hint="Links in a recording are not followed: copy the whole folder again.",
         )
     return status.st_size
-
-
-def _read_bounded(path: Path) -> bytes:
-    size = regular_file_size(path)
-    if size > MAX_BYTES:
-        raise RecordingError(
-            f"{path} has {size} bytes; a manifest has at most {MAX_BYTES}", hint=_RECORD_AGAIN
-        )
-    try:
-        with path.open("rb") as stream:
-            return stream.read(MAX_BYTES)
-    except OSError as error:
-        raise RecordingError(f"{path} cannot be read: {os.strerror(error.errno or 0)}") from error
 
 
 def _other_format(path: Path, found: str) -> RecordingError:

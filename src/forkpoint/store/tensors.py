@@ -19,6 +19,7 @@ from forkpoint.errors import RecordingError
 from forkpoint.store.dtypes import DTYPES, header_agrees
 from forkpoint.store.manifest import regular_file_size
 from forkpoint.store.rows import TensorRow
+from forkpoint.untrusted import open_file
 
 _NAME = re.compile(r"[0-9]{1,12}\.safetensors")
 _LENGTH_BYTES = 8
@@ -63,11 +64,7 @@ class Shards:
             raise RecordingError(f"{path} holds no tensor {key[:80]!r}", hint=_DAMAGED)
         entry = header.entries[key]
         size = _checked_size(path, tensor, key, entry)
-        with path.open("rb") as stream:
-            stream.seek(header.data + entry.data_offsets[0])
-            data = stream.read(size)
-        if len(data) != size:
-            raise RecordingError(f"{path} ends inside tensor {key[:80]!r}", hint=_DAMAGED)
+        data = read_entry(path, header, key, size)
         return np.frombuffer(data, dtype=DTYPES[tensor.dtype]).reshape(tensor.shape)
 
     def _path(self, file: str) -> Path:
@@ -90,14 +87,17 @@ def read_header(path: Path) -> Header:
     """
     size = regular_file_size(path)
     try:
-        with path.open("rb") as stream:
+        with open_file(path, refusal=RecordingError) as stream:
             length = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
-            text = stream.read(min(length, _MAX_HEADER))
+            text = stream.read(min(length, size, _MAX_HEADER))
         raw = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
         raw.pop("__metadata__", None)
         entries = {key: msgspec.json.decode(entry, type=Entry) for key, entry in raw.items()}
     except (msgspec.MsgspecError, OSError, ValueError, RecursionError) as error:
-        raise RecordingError(f"{path} is not a safetensors file: {error}", hint=_DAMAGED) from error
+        reason = str(error)[:500]
+        raise RecordingError(
+            f"{path} is not a safetensors file: {reason}", hint=_DAMAGED
+        ) from error
     data = _LENGTH_BYTES + length
     for key, entry in entries.items():
         start, end = entry.data_offsets
@@ -110,6 +110,16 @@ def read_header(path: Path) -> Header:
     return Header(data, entries)
 
 
+def read_entry(path: Path, header: Header, key: str, size: int) -> bytes:
+    """The ``size`` bytes of one entry of a file whose header was read."""
+    with open_file(path, refusal=RecordingError) as stream:
+        stream.seek(header.data + header.entries[key].data_offsets[0])
+        data = stream.read(size)
+    if len(data) != size:
+        raise RecordingError(f"{path} ends inside tensor {key[:80]!r}", hint=_DAMAGED)
+    return data
+
+
 def _checked_size(path: Path, tensor: TensorRow, key: str, entry: Entry) -> int:
     start, end = entry.data_offsets
     size = tensor.nbytes
@@ -117,7 +127,8 @@ def _checked_size(path: Path, tensor: TensorRow, key: str, entry: Entry) -> int:
     agrees = header_agrees(tensor.dtype, tensor.shape, (entry.dtype, entry.shape))
     if not agrees or end - start != size:
         raise RecordingError(
-            f"{path}: tensor {key[:80]!r} is {entry.dtype}{entry.shape} of {end - start} bytes, "
+            f"{path}: tensor {key[:80]!r} is {entry.dtype[:20]}{str(entry.shape)[:200]} of "
+            f"{end - start} bytes, "
             f"but the index says {tensor.dtype}{list(tensor.shape)} of {size} bytes",
             hint=_DAMAGED,
         )

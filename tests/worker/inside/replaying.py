@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import torch
 
@@ -252,6 +253,105 @@ def test_hostile_and_foolish_calls_are_refused(tmp):
         "device": "no_such_device",
     }  # fmt: skip
     assert not os.path.exists(os.path.join(tmp, "made"))
+
+
+def call_over(shape, stride, bytes_, op="aten.neg.default", **more):
+    fill = {"kind": "constant", "value": {"float": "0x1p+0"}}
+    layout = {"dtype": "float32", "shape": shape, "stride": stride, "offset": 0, "storage": 0,
+              "alignment": 0, "device": "cpu"}  # fmt: skip
+    return dict({"op": op, "args": [{"tensor": 0}], "kwargs": {}, "tensors": [layout],
+                 "storages": [{"fill": fill, "bytes": bytes_}]}, **more)  # fmt: skip
+
+
+def test_claims_are_checked_against_the_bytes_before_anything_is_allocated(tmp):
+    calls = {
+        "zero": call_over([1 << 20, 1 << 20], [0, 0], 4),
+        "overlap": call_over([1 << 19, 1 << 19], [1, 1], 4 << 20),
+        "dims": call_over([1] * 100, [1] * 100, 4),
+        "words": call_over(["1"], [1], 4),
+        "huge": call_over([1], [1], 1 << 60),
+        "deep": call_over([1], [1], 4, args=[json.loads('{"list": [' * 99 + "1" + "]}" * 99)]),
+        "none": call_over([1], [1], 4, args=[3]),
+        "many": call_over([1], [1], 4, args=[{"tensor": 7}]),
+    }
+    answers = replayed(tmp, [{"id": name, "call": call} for name, call in calls.items()])
+    assert {answer["status"] for answer in answers.values()} == {"unsupported"}, answers
+    assert "1099511627776 elements over 4 bytes" in answers["zero"]["reason"]
+
+
+def test_an_expanded_tensor_of_a_usual_size_is_still_replayed(tmp):
+    call = call_over([64, 1000, 1000], [0, 0, 0], 4, op="aten.select.int",
+                     args=[{"tensor": 0}, {"int": 0}, {"int": 0}])  # fmt: skip
+    assert replayed(tmp, [{"id": "a", "call": call}])["a"]["status"] == "ran"
+
+
+def test_nothing_but_registered_ops_is_looked_up(tmp):
+    names = [
+        "import_module.__call__.__call__", "load_library.x.y", "aten.__init__.default",
+        "aten.neg.__call__", "aten.neg.op", "prims.__getattr__.default", "aten.neg.default.x",
+        "aten.nég.default", "aten..default", "aten.neg.default\n", "profiler._x.y", "",
+    ]  # fmt: skip
+    for trust in (False, True):
+        calls = [{"id": name, "call": call_over([1], [1], 4, op=name)} for name in names]
+        answers = replayed(tmp, calls, trust=trust)
+        assert {a["status"] for a in answers.values()} <= {"unsupported", "no_such_op"}, answers
+
+
+def test_a_foreign_op_runs_where_it_is_trusted_and_nowhere_else(tmp):
+    library = torch.library.Library("fp_foreign", "DEF")
+    library.define("twice(Tensor x) -> Tensor")
+    library.impl("twice", lambda x: x * 2, "CPU")
+    call = {"id": "a", "call": call_over([4], [1], 16, op="fp_foreign.twice.default")}
+    refused = replayed(tmp, [call])["a"]
+    assert refused["status"] == "unsupported"
+    assert "fp_foreign.twice.default is no op of torch's own" in refused["reason"]
+    assert replayed(tmp, [call], trust=True)["a"]["status"] == "ran"
+
+
+def test_a_trusted_capsule_may_name_an_op_of_a_package_that_is_there(tmp):
+    with open(os.path.join(tmp, "fp_packaged.py"), "w") as stream:
+        stream.write(
+            "import torch\nlibrary = torch.library.Library('fp_packaged', 'DEF')\n"
+            "library.define('twice(Tensor x) -> Tensor')\n"
+            "library.impl('twice', lambda x: x * 2, 'CPU')\n"
+        )
+    sys.path.insert(0, tmp)
+    call = {"id": "a", "call": call_over([4], [1], 16, op="fp_packaged.twice.default")}
+    assert replayed(tmp, [call])["a"]["status"] == "unsupported"
+    assert "fp_packaged" not in sys.modules
+    assert replayed(tmp, [call], trust=True)["a"]["status"] == "ran"
+
+
+def test_a_call_may_not_take_more_memory_than_its_inputs_are_worth(tmp):
+    call = call_over([4], [1], 16, op="aten.repeat.default",
+                     args=[{"tensor": 0}, {"list": [{"int": 1 << 31}]}])  # fmt: skip
+    limits = {"memory": 1 << 29, "seconds": 100}
+    answer = replayed(tmp, [{"id": "a", "call": call}], limits=limits)["a"]
+    assert answer["status"] == "raised", answer
+    small = call_over([4], [1], 16)
+    assert replayed(tmp, [{"id": "a", "call": small}], limits=limits)["a"]["status"] == "ran"
+
+
+def test_a_state_that_asks_for_a_hundred_thousand_threads_is_not_set():
+    before = torch.get_num_threads()
+    for threads in (100000, 0, -1, "8", 1.5, True, None):
+        assert state.restore({"threads": threads}), threads
+    assert torch.get_num_threads() == before
+
+
+def test_a_capsule_that_is_a_pipe_or_nests_deeply_is_refused(tmp):
+    folders = {}
+    for name in ("pipe", "deep", "list", "binary", "link"):
+        folders[name] = os.path.join(tmp, name)
+        os.makedirs(folders[name])
+    os.mkfifo(os.path.join(folders["pipe"], "capsule.json"))
+    os.symlink("/dev/zero", os.path.join(folders["link"], "capsule.json"))
+    contents = {"deep": b"[" * 100000, "list": b"[]", "binary": b"\xff\xfe"}
+    for name, content in contents.items():
+        with open(os.path.join(folders[name], "capsule.json"), "wb") as stream:
+            stream.write(content)
+    answers = replayed(tmp, [{"id": n, "capsule": folder} for n, folder in folders.items()])
+    assert {answer["status"] for answer in answers.values()} == {"unsupported"}, answers
 
 
 NORMAL = [
