@@ -139,16 +139,24 @@ _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 _length, _at = torch._C._len_torch_dispatch_stack, torch._C._get_dispatch_stack_at
 _TRACING_MODES = frozenset(("FakeTensorMode", "FunctionalTensorMode", "ProxyTorchDispatchMode"))
+TRACED = "call under tracing"
+"""The kind of `uncovered` rows of calls that make a graph, or shapes, in place of numbers."""
+
 _NO_NUMBERS = frozenset(("FakeTensor", "FunctionalTensor", "Proxy"))
+
+
+def tracing() -> bool:
+    """Whether what runs now is traced, or runs on fake tensors."""
+    if torch._C._get_tracing_state() is not None:
+        return True
+    modes = (_at(place) for place in range(_length()))
+    return any(not _TRACING_MODES.isdisjoint(_names(type(mode))) for mode in modes)
 
 
 def no_numbers(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
     """Why a call with these arguments makes no numbers that could be recorded, or nothing."""
-    if torch._C._get_tracing_state() is not None:
-        return "call under tracing"
-    for place in range(_length()):
-        if not _TRACING_MODES.isdisjoint(_names(type(_at(place)))):
-            return "call under tracing"
+    if tracing():
+        return TRACED
     if torch.cuda.is_initialized() and _is_capturing():
         return "CUDA graph"
     with torch._C.DisableTorchFunction():  # a mode of the script's is not to see a question
@@ -159,7 +167,7 @@ def no_numbers(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
 def _why_empty(value: object, depth: int) -> str:
     if isinstance(value, torch.Tensor) or type(value).__name__ == "Proxy":
         if not _NO_NUMBERS.isdisjoint(_names(type(value))):
-            return "call under tracing"
+            return TRACED
         return "call on the meta device" if getattr(value, "is_meta", False) else ""
     if depth < 3 and type(value) in (tuple, list, dict):
         items: Any = value.values() if isinstance(value, dict) else value

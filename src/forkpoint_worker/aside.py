@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator
 
 import torch
 
-from ._compat import current_mode, is_compiling
+from ._compat import TRACED, current_mode, is_compiling
 
 if TYPE_CHECKING:
     from .guard import Guard
@@ -102,7 +102,7 @@ class Aside:
         return compile_unseen
 
     def _tracing(self, name: str, tracer: Callable[..., Any]) -> Callable[..., Any]:
-        return self._function(tracer, "call under tracing", name)
+        return self._function(tracer, TRACED, name)
 
     def _function(self, function: Callable[..., Any], kind: str, name: str) -> Callable[..., Any]:
         @functools.wraps(function)

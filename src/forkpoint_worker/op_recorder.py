@@ -15,6 +15,7 @@ from .rows import Event
 from .status import Status
 from .steps import Step
 from .substitute import Substitution
+from .uncovered import Uncovered
 from .writer import Writer
 
 _GAP_COMMIT = 2000  # ops between steps are written in portions
@@ -51,7 +52,7 @@ class OpRecorder:
         ):  # fmt: skip
             return run_op(func, args, kwargs)
         begun: tuple[ops.Call, Event, Draft | None] | None = None
-        with self._guard:
+        with self._guard, self._legible(func):
             op = self._op(func)
             call = ops.Call(op, args, kwargs)
             module = thread.stack[-1] if thread.stack else ""
@@ -65,9 +66,12 @@ class OpRecorder:
         result = run_op(func, args, kwargs)
         if begun is not None and not self._guard.off:
             call, event, draft = begun
-            with self._guard:
+            with self._guard, self._legible(func):
                 self._end(step, event, call, result, draft)
         return result
+
+    def _legible(self, func: Callable[..., Any]) -> _Legible:
+        return _Legible(self._writer.uncovered, func)
 
     def _op(self, func: Callable[..., Any]) -> ops.Op:
         op = self._ops.get(func)
@@ -152,6 +156,26 @@ def _shared(event: Event, call: ops.Call, storage: int) -> tuple[Content, torch.
         if content is not None and tensor.numel() and storage_of(tensor) == storage:
             return content, tensor
     return None
+
+
+class _Legible:
+    """What torch refuses to say of a tensor of some unknown kind is noted; the op has run."""
+
+    __slots__ = ("_func", "_uncovered")
+
+    def __init__(self, uncovered: Uncovered, func: Callable[..., Any]) -> None:
+        self._uncovered = uncovered
+        self._func = func
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if not isinstance(error, (RuntimeError, NotImplementedError)):
+            return False
+        lines = str(error).splitlines() or [type(error).__name__]
+        self._uncovered.note("op not read", "%s: %s" % (self._func, lines[0]))
+        return True
 
 
 class OpMode(Mode):

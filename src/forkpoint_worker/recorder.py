@@ -15,7 +15,7 @@ from typing import Any, Callable, Iterator, Mapping, Sequence
 import torch
 
 from . import schema
-from ._compat import is_compiled, is_compiling, no_numbers
+from ._compat import TRACED, is_compiled, is_compiling, no_numbers, tracing
 from .aside import Aside
 from .auditor import Auditor, Ticket
 from .capsules import Capsules
@@ -170,9 +170,8 @@ class Recorder:
     def _inner(
         self, step: Step, module: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
-        empty = no_numbers(args, kwargs)
-        if empty:
-            return self._unrecorded(empty, module, args, kwargs)
+        if tracing():
+            return self._unrecorded(TRACED, module, args, kwargs)
         path = step.path(module)
         result = self._run(step, path, module, args, kwargs)
         with self._guard:

@@ -10,6 +10,7 @@ import io
 import pickle
 import threading
 import unittest
+import unittest.mock
 import warnings
 import weakref
 
@@ -17,6 +18,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from forkpoint_worker import ops
 from support import Recorded, digest, recording, small_net
 
 LEVELS = ("module", "op")
@@ -598,3 +600,25 @@ def test_small_nets_still_have_their_events(tmp):
     with recording(tmp, "op"), torch.inference_mode():
         net(torch.ones(1, 6))
     assert [e.op.split(".")[1] for e in Recorded(tmp).of("op", 0)]
+
+
+def test_an_op_that_cannot_be_read_runs_and_is_noted(tmp):
+    """Torch has kinds of tensors that refuse to say what they are; the next one is unknown."""
+    original = ops.layout_of
+
+    def refuses(tensor):
+        if tensor.dtype is torch.float64:
+            raise RuntimeError("there is no such thing as a shape")
+        return original(tensor)
+
+    def act():
+        with torch.no_grad():
+            return torch.nn.ReLU()(torch.ones(2)), torch.nn.ReLU()(torch.ones(2).double())
+
+    with unittest.mock.patch.object(ops, "layout_of", refuses):
+        seen = as_without(tmp, act)
+    assert (
+        seen.uncovered["op not read", "aten.relu.default: there is no such thing as a shape"] == 1
+    )
+    assert len(seen.ops("relu")) == 1
+    assert len(seen.steps) == 2
