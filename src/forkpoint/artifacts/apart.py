@@ -12,6 +12,7 @@ import json
 import os
 import select
 import signal
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -164,10 +165,18 @@ def _work(jobs: Sequence[Job], out: int) -> NoReturn:
         nowhere = os.open(os.devnull, os.O_RDWR)
         for stream in (1, 2):  # libraries say on them what they die of
             os.dup2(nowhere, stream)
+        warm_up()
         for job in jobs:
             _write(out, _encoded(_run(job)))
     finally:
         os._exit(0)
+
+
+def warm_up() -> None:
+    """Have pyarrow, where the program uses it already, take its GiB of room before any limit."""
+    pyarrow = sys.modules.get("pyarrow")
+    if pyarrow is not None:
+        pyarrow.array([0])
 
 
 def _write(out: int, data: bytes) -> None:

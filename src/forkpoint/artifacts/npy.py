@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import lzma
 import math
+import struct
 import tokenize
 import zipfile
 import zlib
@@ -31,9 +33,11 @@ _MAX_HEADER = 64 * 1024
 NO_HEADER = (
     ValueError, SyntaxError, tokenize.TokenError, OverflowError, RecursionError, TypeError,
     KeyError,
+    MemoryError,  # what Python's parser raises where a literal nests too deeply
 )  # fmt: skip
 _NO_ARCHIVE = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError,
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, ValueError, struct.error,
+    NotImplementedError, RuntimeError, EOFError,
 )  # fmt: skip
 _HINT = "Write the file again; if it came from elsewhere, do not trust it."
 
@@ -71,6 +75,12 @@ class Npz:
                 yield from compare_named(_members(one), _members(two), context)
         except _NO_ARCHIVE as error:
             raise Refused(f"The archive is damaged or encrypted: {error}.", hint=_HINT) from error
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a member that lies before the file's beginning
+                raise
+            raise Refused(
+                "The archive is damaged: a member lies outside of it.", hint=_HINT
+            ) from error
 
 
 def most_unpacked(size: int) -> int:
@@ -123,7 +133,9 @@ def stored_array(open_at_start: Callable[[], IO[bytes]], size: int) -> Stored:
             shape, fortran, dtype = _read_header(stream)
             offset = stream.tell()
     except NO_HEADER as error:
-        raise Refused(f"The header of the array is wrong: {error}.", hint=_HINT) from error
+        raise Refused(
+            f"The header of the array is wrong: {str(error) or type(error).__name__}.", hint=_HINT
+        ) from error
     if dtype.hasobject:
         raise Refused(
             "The array holds Python objects, which only unpickling can read; that could run code.",

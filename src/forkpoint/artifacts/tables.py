@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import mmap
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -407,8 +408,10 @@ def _refusing() -> Iterator[None]:
 
 @cache
 def _pyarrow(name: str) -> Any:
+    # its own allocator takes a GiB beforehand, which no limit on memory leaves room for
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     try:
-        version = importlib.import_module("pyarrow").__version__
+        pyarrow = importlib.import_module("pyarrow")
         found = importlib.import_module(name)
     except ImportError as error:
         raise Refused(
@@ -416,10 +419,10 @@ def _pyarrow(name: str) -> Any:
             "Install it where forkpoint is: pip install 'forkpoint[tables]'",
             hint="pip install 'forkpoint[tables]'",
         ) from error
-    if Version(version) < _SAFE_SINCE:
+    if Version(pyarrow.__version__) < _SAFE_SINCE:
         raise Refused(
-            f"Not compared: pyarrow {version} can be made to run code by the file that it reads. "
-            "Update it: pip install 'forkpoint[tables]'",
+            f"Not compared: pyarrow {pyarrow.__version__} can be made to run code by the file that "
+            "it reads. Update it: pip install 'forkpoint[tables]'",
             hint="pip install 'forkpoint[tables]'",
         )
     return found
