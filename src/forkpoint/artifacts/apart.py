@@ -175,8 +175,8 @@ def _work(jobs: Sequence[Job], out: int) -> NoReturn:
 def warm_up() -> None:
     """Have pyarrow, where the program uses it already, take its GiB of room before any limit."""
     pyarrow = sys.modules.get("pyarrow")
-    if pyarrow is not None:
-        pyarrow.array([0])
+    with suppress(Exception):  # half an import is no pyarrow
+        pyarrow.array([0])  # type: ignore[union-attr]
 
 
 def _write(out: int, data: bytes) -> None:
