@@ -20,6 +20,22 @@ from forkpoint.environments import (
 
 pytest_plugins = ("tests.diagnose.faulty",)
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the tests in robustness/."""
+    group = parser.getgroup("robustness")
+    group.addoption(
+        "--fuzz-inputs",
+        type=int,
+        default=1500,
+        metavar="N",
+        help="How many changed inputs tests/robustness reads.",
+    )
+    group.addoption(
+        "--fuzz-seed", type=int, default=0, metavar="N", help="The first seed of these inputs."
+    )
+
+
 TorchEnv = Callable[[str], Environment]
 
 
