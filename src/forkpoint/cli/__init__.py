@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from forkpoint.cli._errors import guarded
+from forkpoint.cli._errors import guarded, open_streams
 from forkpoint.cli.audit import audit
 from forkpoint.cli.bisect import bisect
 from forkpoint.cli.compare import compare
@@ -53,6 +53,7 @@ for _verb in _VERBS:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with its exit status."""
+    open_streams()
     signal.signal(signal.SIGTERM, _stop)
     words = list(sys.argv[1:] if arguments is None else arguments)
     sys.exit(guarded(lambda: forkpoint.main(words, prog_name="forkpoint", standalone_mode=False)))

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -22,14 +23,39 @@ FINE, DIVERGENT, TROUBLE = 0, 1, 2
 def guarded(command: Callable[[], int | None]) -> int:
     """Run a command; turn its errors into a message on standard error and status 2.
 
+    A message that cannot be printed, because standard error is full or closed, changes no status.
+
     With ``FORKPOINT_DEBUG=1`` in the environment, errors keep their traceback.
     """
+    with suppress(OSError):
+        return _run(command)
+    _close_streams()
+    return TROUBLE
+
+
+def open_streams() -> None:
+    """Give standard streams that are closed a place in /dev/null.
+
+    A file that is opened later would else take their number, and get what is printed.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
+
+
+def _run(command: Callable[[], int | None]) -> int:
     try:
-        return command() or FINE
+        status = command() or FINE
+        sys.stdout.flush()  # what does not fit there is said, and not lost at exit
     except (KeyboardInterrupt, click.Abort) as stop:
         say("Stopped.", "\n".join(_notes(stop)))
-    except BrokenPipeError:  # the reader of our output has seen enough
-        _close_stdout()
+    except (BrokenPipeError, SystemExit):  # the reader of our output has seen enough
+        _close_streams()  # (click makes an exit of that, with the status that means divergent)
     except click.UsageError as error:
         _usage(error)
     except click.ClickException as error:
@@ -46,6 +72,8 @@ def guarded(command: Callable[[], int | None]) -> int:
             f"forkpoint itself failed: {type(error).__name__}: {error}",
             "This is a bug. Run it again with FORKPOINT_DEBUG=1 and report the traceback.",
         )
+    else:
+        return status
     return TROUBLE
 
 
@@ -101,7 +129,8 @@ def _reraise_for_debugging() -> None:
         raise  # noqa: PLE0704 - called inside of an except block only
 
 
-def _close_stdout() -> None:
-    """Keep Python from complaining about the closed pipe once more at exit."""
+def _close_streams() -> None:
+    """Keep Python from complaining about what cannot be printed once more at exit."""
     with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        for number in (1, 2):
+            os.dup2(nowhere.fileno(), number)

@@ -23,6 +23,7 @@ _LARGEST = 16 << 20
 _GROWTH = 64  # bytes that a tensor may have for each byte that is stored of it
 _FREE = 64 << 20  # bytes that are always allowed
 _MOST_SLOT = 1 << 40
+_DEEPEST = 8  # lists within lists
 _MOST_TENSORS = 10_000
 _HINT = "Name a folder that holds capsule.json, as 'forkpoint compare' leaves them in capsules/."
 
@@ -247,6 +248,10 @@ def read_call(folder: Path) -> RecordedCall:
         if not (there and lengths and steps and 0 <= layout.alignment < MAX_BYTES):
             raise RecordingError(f"{folder} describes a tensor that cannot be.", hint=_HINT)
     raw = _decoded(folder, dict[str, Any])
+    args, kwargs = raw["call"].get("args"), raw["call"].get("kwargs")
+    whole = isinstance(args, list) and isinstance(kwargs, dict)
+    if not whole or not all(_is_value(one, len(call.tensors)) for one in (*args, *kwargs.values())):
+        raise RecordingError(f"{folder} describes an argument that cannot be.", hint=_HINT)
     return RecordedCall(
         folder=capsule.folder,
         op=call.op,
@@ -256,6 +261,19 @@ def read_call(folder: Path) -> RecordedCall:
         state=content.state or {},
         fingerprint=content.fingerprint,
     )
+
+
+def _is_value(value: object, tensors: int, depth: int = 0) -> bool:
+    """Whether it is an argument as the protocol spells one: a kind, and what it holds."""
+    if not isinstance(value, dict) or len(value) != 1 or depth > _DEEPEST:
+        return False
+    ((kind, content),) = value.items()
+    if kind == "tensor":
+        return type(content) is int and 0 <= content < tensors
+    if kind == "list":
+        inner = isinstance(content, list)
+        return inner and all(_is_value(one, tensors, depth + 1) for one in content)
+    return True
 
 
 T = TypeVar("T")
