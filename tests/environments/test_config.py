@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,50 @@ def test_sizes(text: str | int, size: int) -> None:
 def test_what_is_no_size(text: str | int) -> None:
     with pytest.raises(UsageError):
         parse_size(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "with = " + "[" * 100_000 + "]" * 100_000,
+        "x = " + "{a=" * 50_000 + "1" + "}" * 50_000,
+        "a" + ".a" * 400_000 + " = 1",
+        "[" + '"a".' * 100_000 + "b]",
+        "timeout = " + "9" * 10_000,
+        "max-cache = 0x" + "f" * 200_000,
+        "timeout = -1",
+        "timeout = nan",
+        "timeout = inf",
+        "max-storage = '99999999TB'",
+        "#" * (2 << 20),
+        '[environments]\nnew = { requirements = ["https://host/a.whl\\nb==1"] }',
+        "with = ['-r /etc/passwd']",
+        "[environments.new]\nrequirements = ['torch']\nsettings = { threads = 100000 }",
+        "\ufeffwith = 1",
+    ],
+    ids=range(15),
+)
+def test_absurd_files_are_refused_at_once_and_by_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "forkpoint.toml").write_text(text)
+    with pytest.raises(UsageError, match=r"forkpoint\.toml"):
+        load_config(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["forkpoint.toml", "pyproject.toml"])
+def test_a_project_file_is_a_regular_file(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UsageError, match=rf"{name} is a pipe"):
+        load_config(tmp_path)
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises(UsageError, match=rf"{name} is a device"):
+        load_config(tmp_path)
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()  # somebody's folder is nobody's settings
+    assert load_config(tmp_path).environments == {}
+
+
+def test_a_link_to_settings_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "real.toml").write_text("timeout = 5")
+    (tmp_path / "forkpoint.toml").symlink_to("real.toml")
+    assert load_config(tmp_path).timeout == 5

@@ -8,7 +8,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
-from forkpoint.environments import EnvironmentSpec, parse_spec, with_requirements
+from forkpoint.environments import (
+    EnvironmentSpec,
+    parse_requirement,
+    parse_spec,
+    with_requirements,
+)
 from forkpoint.errors import UsageError
 from forkpoint_worker.settings import CHOICES
 
@@ -161,3 +166,42 @@ def test_a_spec_checks_itself(bad: dict[str, dict[str, str]]) -> None:
 def test_a_path_too_long_is_said() -> None:
     with pytest.raises(UsageError, match="cannot be used as a path"):
         parse_spec(f"old=python=/{'x' * 5000}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://host/a-1.0.whl\nother==1.0",
+        "https://host/a-1.0.whl\rother==1.0",
+        "https://host/a-1.0.whl\x0bother==1.0",
+        "https://host/a-1.0.whl\u2028other==1.0",
+        "a @ https://host/a-1.0.whl\x85other==1.0",
+        "https://host/a-1.0.whl\0",
+        "-r https://host/more.txt",
+        " --index-url https://host/simple",
+        "https://host/a-1.0.whl --index-url https://host/simple",
+        "https://host/a-1.0.whl \\",
+        "https://host/a-1.0.whl # and more",
+        "https://host/" + "a" * 3000 + ".whl",
+        "",
+    ],
+)
+def test_a_requirement_is_one_line_and_no_option(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_requirement(text)
+    with pytest.raises(UsageError):
+        EnvironmentSpec(name="one", requirements=(text,))
+
+
+@pytest.mark.parametrize("setting", ["threads", "interop_threads"])
+@pytest.mark.parametrize("value", ["1025", "100000", "0", "9" * 30, "1" * 5000, "\u0661", "1e3"])
+def test_a_number_of_threads_that_no_machine_has_is_refused(setting: str, value: str) -> None:
+    with pytest.raises(UsageError, match=setting):
+        parse_spec(f"one={setting}={value}")
+    assert parse_spec(f"one={setting}=1024").settings == {setting: "1024"}
+
+
+@pytest.mark.parametrize("name", ["a/b", "../up", "a" * 200, "", ".hidden", "a\nb", "-q"])
+def test_names_that_cannot_be_names_of_folders_are_refused(name: str) -> None:
+    with pytest.raises(UsageError):
+        parse_spec(f"{name}=torch==2.10.0")

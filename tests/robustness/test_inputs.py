@@ -59,6 +59,7 @@ def test_changed_inputs_are_read_or_refused(
             tally.found += one.found
             tally.faults += one.faults
     print(f"\n{reader.name}: {tally.tried:,} inputs tried, {_summary(tally.found)}")
+    print(*tally.faults[:3], sep="\n")
     assert not tally.faults, "\n".join(tally.faults[:10])
     assert tally.found["refused"] + tally.found["read"] == tally.tried
     assert tally.found["refused"], "no input was bad enough: the changes are not felt"
