@@ -27,7 +27,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--fuzz-inputs",
         type=int,
-        default=1500,
         metavar="N",
         help="How many changed inputs tests/robustness reads.",
     )

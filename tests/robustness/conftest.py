@@ -1,5 +1,7 @@
 """How many inputs fuzzers try: few in every run, as many as you like with an option.
 
+The option is in tests/conftest.py: pytest takes it from nowhere else in a run of all tests.
+
 pytest tests/robustness --fuzz-inputs 1000000
 FORKPOINT_FUZZ_INPUTS=1000000 pytest tests/robustness
 """
@@ -11,10 +13,6 @@ import os
 import pytest
 
 QUICK = 1200
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--fuzz-inputs", type=int, help="inputs that each fuzzer tries")
 
 
 @pytest.fixture

@@ -40,10 +40,10 @@ class Tally:
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
 def test_changed_inputs_are_read_or_refused(
-    reader: Reader, pytestconfig: pytest.Config, tmp_path: Path
+    reader: Reader, fuzz_inputs: int, pytestconfig: pytest.Config, tmp_path: Path
 ) -> None:
     shares = sum(one.share for one in READERS.values())
-    count = max(10, pytestconfig.getoption("fuzz_inputs") * reader.share // shares)
+    count = max(10, fuzz_inputs * reader.share // shares)
     first = pytestconfig.getoption("fuzz_seed")
     starts = range(first, first + count, _BATCH)
     tally = Tally()
