@@ -83,8 +83,13 @@ class OpRecorder:
         writer = self._writer
         event = Event(schema.KIND_OP, module, op.name, step.inside)
         event.sign = call.signature
+        # a claim rests on the ops that a plan names: what they are given is read, not remembered
+        read = writer.reread if op.name in step.pick.ops else writer.identify
         for slot, (name, tensor) in enumerate(call.inputs):
-            event.inputs.append((slot, name, writer.identify(tensor)))
+            event.inputs.append((slot, name, read(tensor)))
+        if call.generator is not None:
+            content = writer.anew(call.generator, schema.SOURCE_OUTSIDE)
+            event.inputs.append((len(event.inputs), schema.GENERATOR, content))
         if step.window:
             writer.keep_all(event.inputs, [tensor for _, tensor in call.inputs])
         for tensor in call.written:

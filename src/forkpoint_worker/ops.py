@@ -40,7 +40,7 @@ _NOISE = {
 class Op:
     """One overload: its name, argument names, and which arguments it writes to."""
 
-    __slots__ = ("arguments", "func", "name", "noise", "uninitialised", "written")
+    __slots__ = ("arguments", "func", "may_draw", "name", "noise", "uninitialised", "written")
 
     def __init__(self, func: Any) -> None:
         self.func = func
@@ -52,15 +52,17 @@ class Op:
         self.written = frozenset(a.name for a in arguments if _writes(a) or a.name in also)
         self.uninitialised = base in _UNINITIALISED
         self.noise = _NOISE.get(base, frozenset())
+        tag = getattr(torch.Tag, "nondeterministic_seeded", None)
+        self.may_draw = tag in func.tags or any(
+            str(argument.type).endswith("Generator]") for argument in arguments
+        )
 
     def draws(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
         """Whether a call takes numbers from a random generator.
 
         Attention and recurrent ops are made for dropout, and take none where it is 0.
         """
-        tag = getattr(torch.Tag, "nondeterministic_seeded", None)
-        generator = any(str(a.type).endswith("Generator]") for a in self.func._schema.arguments)
-        if tag not in self.func.tags and not generator:
+        if not self.may_draw:
             return False
         given = dict(zip(self.arguments, args), **kwargs)
         defaults = {a.name: a.default_value for a in self.func._schema.arguments}
@@ -74,14 +76,37 @@ def _writes(argument: Any) -> bool:
     return bool(argument.alias_info is not None and argument.alias_info.is_write)
 
 
+def _state(
+    op: Op, args: Sequence[Any], kwargs: Mapping[str, Any], inputs: Sequence[tuple[str, Any]]
+) -> torch.Tensor | None:
+    """The state of the generator that a call draws from: uint8[n]; None where none is read.
+
+    A device that captures a graph gives none.
+    """
+    if not op.may_draw or not op.draws(args, kwargs):
+        return None
+    given = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Generator)]
+    device = torch.device(inputs[0][1].device if inputs else kwargs.get("device") or "cpu")
+    try:
+        if given:
+            return given[0].get_state()
+        if device.type == "cpu":
+            return torch.default_generator.get_state()
+        return torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    except RuntimeError:
+        return None
+
+
 class Call:
     """One call's tensors: ``inputs`` [(name, tensor)] and ``written`` tensors; its signature.
+
+    ``generator`` is the state of the random generator that it draws from, or None.
 
     The ``signature`` is the call as text: tensors as ``float32[32,77]{77,1}``, as they lay before
     the op ran, and plain values as they are.
     """
 
-    __slots__ = ("inputs", "op", "signature", "written")
+    __slots__ = ("generator", "inputs", "op", "signature", "written")
 
     def __init__(self, op: Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         self.op = op
@@ -95,6 +120,7 @@ class Call:
                 for name, value in kwargs.items()
             ]
         self.signature = "%s(%s)" % (op.name, ", ".join(parts))
+        self.generator = _state(op, args, kwargs, self.inputs)
 
     def _take(self, name: str, value: object, written: bool) -> str:
         if isinstance(value, torch.Tensor):
@@ -107,6 +133,8 @@ class Call:
                 self._take("%s[%d]" % (name, i), item, written) for i, item in enumerate(value)
             ]
             return "[%s]" % ", ".join(parts)
+        if isinstance(value, torch.Generator):  # its own text holds an address
+            return "Generator(%s)" % value.device
         return repr(value)
 
 

@@ -27,6 +27,8 @@ ROLE_IN, ROLE_OUT = 0, 1
 SOURCE_OP, SOURCE_INPUT, SOURCE_WEIGHT, SOURCE_OUTSIDE, SOURCE_VIEW = 0, 1, 2, 3, 4
 # plain.slot of the structure of what an event took or gave
 STRUCTURE = -1
+# value.name of the state of a random generator, the last input of an op that draws from it
+GENERATOR = "random generator"
 # uncovered.kind of watched calls that kept their own result; detail: "FUNCTION: WHY"
 NOT_SWAPPED = "not swapped"
 # uncovered.kind of tensors that the disk did not take; detail: the system's word for it

@@ -57,6 +57,11 @@ class Writer:
         """As `content`, but hashed whatever is known."""
         return self.fresh(tensor, source) if self.readable(tensor) else None
 
+    def reread(self, tensor: torch.Tensor) -> Content | None:
+        """As `anew`, for a tensor whose source is known as long as it is remembered."""
+        found = self.known.find(tensor)
+        return self.anew(tensor, schema.SOURCE_OUTSIDE if found is None else found.source)
+
     def identify(self, tensor: torch.Tensor) -> Content | None:
         """As `content`, but a view of something known stays a view, without a digest."""
         found = self.known.find(tensor)

@@ -378,7 +378,9 @@ def test_recording_is_neutral_where_bare_steps_agree(tmp_path: Path) -> None:
     other = net(tmp_path / "other", steps=2, level=schema.BARE, nudge=1.0)
     with Recording.open(seen) as a, Recording.open(same) as b, Recording.open(other) as c:
         assert check_neutral(a, b) == Neutral(
-            equal=True, evidence="2 steps return the same bits with and without recording"
+            equal=True,
+            evidence="2 steps return the same bits with and without recording",
+            covered=2,
         )
         assert check_neutral(a, c).equal is False
         assert check_neutral(b, c).equal is None

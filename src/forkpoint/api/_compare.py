@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
@@ -11,27 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from forkpoint.api._artifacts import Collector, collector_for, with_artifacts
+from forkpoint.api._checks import Checked, by_bare_run, by_detail
 from forkpoint.api._diagnose import Bench, diagnosed
-from forkpoint.api._options import Observer, Options, as_job, read_tolerance
+from forkpoint.api._options import Observer, Options, read_tolerance
+from forkpoint.api._passes import Passes
 from forkpoint.api._record import Script, as_workload, nothing_recorded
-from forkpoint.api._refine import both_neutral, refine, unrepeatable
-from forkpoint.api._results import BARE, DETAIL, SEARCH, Results, write_result
+from forkpoint.api._refine import changed_by_ops, refine, unneutral, unrepeatable
+from forkpoint.api._results import DETAIL, PLAIN, SEARCH, Results, write_result
 from forkpoint.api._runner import Environments, Runner, read_environments
 from forkpoint.api._swap import CompareFiles, Swaps
 from forkpoint.artifacts import Unpacker
-from forkpoint.compare import (
-    Context,
-    Plan,
-    check_neutral,
-    parse_tolerance,
-    second_pass,
-    unrepeatable_steps,
-)
+from forkpoint.compare import Plan, parse_tolerance, second_pass, unrepeatable_steps
 from forkpoint.compare import diff as diff_recordings
 from forkpoint.diagnose import find_stages
 from forkpoint.environments import Environment, EnvironmentCache
 from forkpoint.errors import ForkpointError, RecordingError, UsageError, WorkerFailed
-from forkpoint.host import Job, JobResult, Workload, in_turn
+from forkpoint.host import JobResult, Workload
 from forkpoint.model import Comparison, Neutral, Tolerance, Verdict
 from forkpoint.report import to_json
 from forkpoint.store import Recording
@@ -102,7 +96,7 @@ def run_comparison(
         results = Results.create(options.out, workload, force=options.force, claim=claim)
         collector = collector_for(workload, options, results.artifacts)
         results.remember(workload, (baseline, candidate), read_tolerance(options.tolerance))
-        work = _Work(runner, workload, results, (baseline, candidate), reproduce, collector)
+        work = _Work(Passes(runner, workload, results, (baseline, candidate), reproduce, collector))
         finished = work.finish()
         finished = replace(finished, comparison=_with_stages(finished.comparison))
         files = None
@@ -121,7 +115,7 @@ def _with_files(
 
     Also how to compare files of further runs.
     """
-    baseline, candidate = work.environments
+    baseline, candidate = work.passes.environments
     failures, relevance = finished.failures, None
     try:
         relevance = collector.relevance(baseline.name)
@@ -129,7 +123,7 @@ def _with_files(
         failures = (*failures, error)
     files = partial(
         collector.compare,
-        tolerance=work.tolerance,
+        tolerance=work.passes.tolerance,
         relevance=relevance,
         # the candidate's torch, the newer one as a rule, is asked first
         unpack=Unpacker((candidate, baseline), collector.folder),
@@ -148,13 +142,13 @@ def _with_stages(comparison: Comparison) -> Comparison:
 
 
 def _with_swaps(finished: Finished, work: _Work, files: CompareFiles | None) -> Finished:
-    baseline, candidate = work.environments
+    baseline, candidate = work.passes.environments
     swaps = Swaps(
         bench=work.bench(candidate),
         names=(baseline.name, candidate.name),
-        results=work.results,
+        results=work.passes.results,
         watch=work.options.watched,
-        collector=work.collector,
+        collector=work.passes.collector,
         files=files,
     )
     return replace(finished, comparison=swaps.tried(work.options.swap, finished.comparison))
@@ -164,103 +158,84 @@ def _with_swaps(finished: Finished, work: _Work, files: CompareFiles | None) -> 
 class _Work:
     """One comparison under way."""
 
-    runner: Runner
-    workload: Workload
-    results: Results
-    environments: tuple[Environment, Environment]
-    reproduce: str
-    collector: Collector | None = None
+    passes: Passes
 
     @property
     def options(self) -> Options:
-        return self.runner.options
-
-    @property
-    def tolerance(self) -> Tolerance:
-        return read_tolerance(self.options.tolerance)
+        return self.passes.options
 
     def finish(self) -> Finished:
         """Do all passes that are needed."""
-        runs = self._first_pass()
+        runs = self.passes.first()
         failures = tuple(run.failure for run in runs if run.failure is not None)
         if failures:
             return self._incomplete(runs, failures)
         empty = [run for run in runs if not run.steps]
         if empty:
-            raise nothing_recorded(self.workload, empty)
-        first = self._diff("")
+            raise nothing_recorded(self.passes.workload, empty)
+        first = self.passes.diff("")
         if self.options.level == "op":
-            return self._finished(first, self._bare_run_neutral())
+            checked = by_bare_run(self.passes)
+            return self._diagnosed(self._judged(first, checked), checked)
         plan = self._plan()
         if plan is None:
-            return self._finished(first, self._bare_run_neutral())
-        return self._look_closer(first, plan)
-
-    def _first_pass(self) -> list[JobResult]:
-        """Both environments, module by module (or op by op, the candidate measuring at once)."""
-        whole = self.options.level == "op"
-        baseline = self._job(
-            level=self.options.level,
-            steps=self.options.steps,
-            max_storage=self.options.max_storage if whole or self.options.watched else 0,
-            watch=self.options.watched,
-            store=("root",) if whole else (),  # what is watched gets the room of a first pass
-        )
-        reference = self.results.recording(self.environments[0].name) if whole else None
-        jobs = (baseline, replace(baseline, reference=reference))
-        tasks = [
-            partial(self._run, environment, job, "", f"recording every {self.options.level}")
-            for environment, job in zip(self.environments, jobs, strict=True)
-        ]
-        # the candidate measures against what the baseline kept: then one comes after the other
-        return [task() for task in tasks] if whole else self.runner.both(tasks)
+            return self._judged(first, by_bare_run(self.passes))
+        return self._look_closer(first, plan, sum(run.seconds for run in runs))
 
     def _plan(self) -> Plan | None:
-        with ExitStack() as stack:
-            pair = self._open(stack, "")
+        with self.passes.sides("") as pair:
             return second_pass(*pair, max_storage=self.options.max_storage)
 
-    def _look_closer(self, first: Comparison, plan: Plan) -> Finished:
+    def _look_closer(self, first: Comparison, plan: Plan, seconds: float) -> Finished:
         """The second pass: ops and tensors around the forks."""
         picks = limited(plan.as_json(), self.options.steps)
-        baseline = self._job(plan=picks, max_storage=self.options.max_storage)
-        candidate = replace(
-            baseline, reference=self.results.recording(self.environments[0].name, DETAIL)
-        )
-        one, two = self.environments
-        purpose = "looking closer at the forks"
-        runs = in_turn(
-            lambda: self._run(one, baseline, DETAIL, purpose),
-            lambda gate: self._run(two, replace(candidate, gate=gate), DETAIL, purpose),
-            at_once=self.runner.at_once,
-        )
-        failed = next((run for run in runs if run is not None and run.failure is not None), None)
+        failed = self.passes.detail(picks)
         if failed is not None:
             return self._without_detail(first, failed)
-        return self._combined(first, plan)
+        checked = by_detail(self.passes, seconds=seconds)
+        if checked.unrepeatable or checked.unneutral:
+            return self._judged(first, checked)
+        if checked.by_ops:
+            return self._without_ops(first, plan, checked)
+        found = refine(first, self.passes.diff(DETAIL))
+        return self._diagnosed(self._judged(found, checked, _plan_notes(plan)), checked)
 
-    def _combined(self, first: Comparison, plan: Plan) -> Finished:
-        doubts: dict[str, tuple[int, ...]] = {}
-        neutral: dict[str, Neutral] = {}
-        for environment in self.environments:
-            with ExitStack() as stack:
-                one, two = (self._recording(stack, environment, s) for s in ("", DETAIL))
-                doubts[environment.name] = unrepeatable_steps(one, two)
-                neutral[environment.name] = check_neutral(one, two)
-        if any(doubts.values()):
-            return self._finished(unrepeatable(first, doubts), both_neutral(neutral))
-        agreed = self._bare_run_neutral() if plan.needs_bare_run else both_neutral(neutral)
-        finished = self._finished(refine(first, self._diff(DETAIL)), agreed, _plan_notes(plan))
-        return self._diagnosed(finished) if self.options.diagnose else finished
+    def _without_ops(self, first: Comparison, plan: Plan, checked: Checked) -> Finished:
+        """Once more, without a look at the ops of steps that come out otherwise under it."""
+        picks = unobserved(limited(plan.as_json(), self.options.steps), checked.by_ops)
+        failed = self.passes.detail(picks, PLAIN)
+        if failed is not None:
+            return self._without_detail(changed_by_ops(first, checked.by_ops), failed)
+        for environment in self.passes.environments:
+            with self.passes.runs(environment.name, "", PLAIN) as (one, two):
+                again = unrepeatable_steps(one, two)
+            if again:
+                loose = replace(checked, unrepeatable={environment.name: again})
+                return self._judged(first, loose)
+        found = refine(first, self.passes.diff(PLAIN))
+        found = changed_by_ops(found, checked.by_ops)
+        return self._diagnosed(self._judged(found, checked, _plan_notes(plan)), checked)
 
-    def _diagnosed(self, finished: Finished) -> Finished:
+    def _judged(
+        self, comparison: Comparison, checked: Checked, notes: tuple[str, ...] = ()
+    ) -> Finished:
+        """The comparison under what the runs of each environment say of each other."""
+        if checked.unrepeatable:
+            comparison = unrepeatable(comparison, checked.unrepeatable)
+        elif checked.unneutral:
+            comparison = unneutral(comparison, checked.unneutral)
+        return self._finished(comparison, checked.neutral, notes)
+
+    def _diagnosed(self, finished: Finished, checked: Checked) -> Finished:
         """Say why; where that fails, the comparison stands and the failure is told of."""
-        one, two = (self.bench(environment) for environment in self.environments)
+        if not self.options.diagnose or checked.unrepeatable or checked.unneutral:
+            return finished
+        one, two = (self.bench(environment) for environment in self.passes.environments)
         try:
             comparison = diagnosed(
                 finished.comparison,
                 (one, two),
-                self.results,
+                self.passes.results,
                 names=self.options.experiments,
                 crop=self.options.crop,
             )
@@ -269,28 +244,12 @@ class _Work:
         return replace(finished, comparison=comparison)
 
     def bench(self, environment: Environment) -> Bench:
-        logs = self.results.logs(environment.name, SEARCH)
-        bench = Bench(self.runner, environment, self.workload, self.tolerance, logs)
-        if self.collector is None:
+        passes = self.passes
+        logs = passes.results.logs(environment.name, SEARCH)
+        bench = Bench(passes.runner, environment, passes.workload, passes.tolerance, logs)
+        if passes.collector is None:
             return bench
-        return replace(bench, afterwards=partial(self.collector.take, "", keep=False))
-
-    def _bare_run_neutral(self) -> Neutral:
-        """Run one step in each environment with nothing but its outputs looked at."""
-        job = self._job(level="bare", stop_after=1)
-        purpose = "checking that recording is neutral"
-        runs = self.runner.both(
-            [partial(self._run, one, job, BARE, purpose) for one in self.environments]
-        )
-        return both_neutral({run.name: self._beside_bare(run) for run in runs})
-
-    def _beside_bare(self, run: JobResult) -> Neutral:
-        if run.failure is not None:
-            return Neutral(equal=None, evidence="the unrecorded run of one step failed")
-        with ExitStack() as stack:
-            paths = (self.results.recording(run.name, suffix) for suffix in ("", BARE))
-            one, two = (stack.enter_context(Recording.open(path)) for path in paths)
-            return check_neutral(one, two)
+        return replace(bench, afterwards=partial(passes.collector.take, "", keep=False))
 
     def _incomplete(
         self, runs: Sequence[JobResult], failures: tuple[ForkpointError, ...]
@@ -298,7 +257,7 @@ class _Work:
         """Compare what there is; raises the failure where there is nothing to compare."""
         said = _alike(runs) or tuple(failures)
         try:
-            comparison = self._diff("")
+            comparison = self.passes.diff("")
         except RecordingError:
             raise said[0] from None
         if not comparison.steps:
@@ -327,36 +286,8 @@ class _Work:
         coverage = replace(comparison.coverage, notes=(*comparison.coverage.notes, *notes))
         return Finished(
             comparison=replace(comparison, neutral=neutral, coverage=coverage),
-            folder=self.results.folder,
+            folder=self.passes.results.folder,
         )
-
-    def _job(self, **fields: Any) -> Job:
-        return Job(workload=self.workload, tolerance=as_job(self.tolerance), **fields)
-
-    def _run(self, environment: Environment, job: Job, suffix: str, purpose: str) -> JobResult:
-        recording = self.results.recording(environment.name, suffix)
-        logs = self.results.logs(environment.name, suffix)
-        result = self.runner.run(
-            environment, replace(job, recording=recording), logs=logs, purpose=purpose
-        )
-        if self.collector is not None:
-            self.collector.take(environment.name, keep=not suffix)
-        return result
-
-    def _diff(self, suffix: str) -> Comparison:
-        one, two = self.environments
-        context = Context(specs=(one.spec.text, two.spec.text), reproduce=self.reproduce)
-        with ExitStack() as stack:
-            pair = self._open(stack, suffix)
-            return diff_recordings(*pair, tolerance=self.tolerance, context=context)
-
-    def _open(self, stack: ExitStack, suffix: str) -> tuple[Recording, Recording]:
-        one, two = (self._recording(stack, e, suffix) for e in self.environments)
-        return one, two
-
-    def _recording(self, stack: ExitStack, environment: Environment, suffix: str) -> Recording:
-        path = self.results.recording(environment.name, suffix)
-        return stack.enter_context(Recording.open(path))
 
 
 def limited(plan: dict[str, Any], ranges: tuple[tuple[int, int], ...] | None) -> dict[str, Any]:
@@ -370,6 +301,16 @@ def limited(plan: dict[str, Any], ranges: tuple[tuple[int, int], ...] | None) ->
         for step, pick in plan["steps"].items()
     }
     return {**plan, "steps": steps}
+
+
+def unobserved(plan: dict[str, Any], steps: Iterable[int]) -> dict[str, Any]:
+    """The plan without a look at the ops of these steps; their modules and outputs are kept."""
+    wanted = {str(step) for step in steps}
+    picks = {
+        step: {**pick, "level": "module", "window": None} if step in wanted else pick
+        for step, pick in plan["steps"].items()
+    }
+    return {**plan, "steps": picks}
 
 
 def _plan_notes(plan: Plan) -> tuple[str, ...]:

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from forkpoint.api._options import as_job
-from forkpoint.api._results import DETAIL, Results
+from forkpoint.api._results import BARE, DETAIL, PLAIN, Results
 from forkpoint.api._runner import Runner
 from forkpoint.diagnose import EXPERIMENTS, SEARCH, Case, diagnose, examine
 from forkpoint.environments import Environment
+from forkpoint.errors import RecordingError
 from forkpoint.host import Call, Job, JobResult, Replayed, Replayer, Workload
 from forkpoint.model import Comparison, Tolerance
+from forkpoint.store import Recording
 
 ROOM = 2 * 10**9
 """Bytes of the baseline's tensors that may lie on the disk during the search."""
@@ -102,16 +104,19 @@ def diagnosed(
 
     ``names`` are experiments; all where None. Origins that are known already are searched for
     again only where an experiment of the search is named. What the search records is removed at
-    its end, also at a failed one; capsules of the origins stay in the folder of results.
+    its end, also at a failed one; capsules of the origins stay in the folder of results. Where no
+    op call differs that could be looked at, the comparison is returned as it is.
     """
     one, two = (bench.staying() for bench in benches)
     wanted = set(names) if names is not None else {*SEARCH, *EXPERIMENTS}
+    closest = closest_pass(results, one.name)
     case = Case(
         comparison=comparison,
         tolerance=one.tolerance,
         benches=(one, two),
-        first=(results.recording(one.name), results.recording(two.name)),
-        recordings=(results.recording(one.name, DETAIL), results.recording(two.name, DETAIL)),
+        first=_recorded(results, (one, two), ""),
+        recordings=_recorded(results, (one, two), closest),
+        again=_again(results, (one, two), closest),
         folder=results.capsules,
         crop=crop,
         at_once=one.runner.at_once,
@@ -120,9 +125,38 @@ def diagnosed(
     )
     try:
         if not comparison.origins or wanted & set(SEARCH):
-            case = replace(case, comparison=diagnose(case))
+            found = diagnose(case)
+            if found is comparison:
+                return comparison
+            case = replace(case, comparison=found)
         return examine(case, wanted)
     finally:
         one.close()
         two.close()
         shutil.rmtree(results.search, ignore_errors=True)
+
+
+def closest_pass(results: Results, name: str) -> str:
+    """The end of the names of those recordings in which steps were looked at op by op."""
+    ends = (PLAIN, DETAIL)
+    return next((end for end in ends if results.recording(name, end).is_dir()), "")
+
+
+def _recorded(results: Results, benches: tuple[Bench, Bench], suffix: str) -> tuple[Path, Path]:
+    one, two = (results.recording(bench.name, suffix) for bench in benches)
+    return one, two
+
+
+def _again(
+    results: Results, benches: tuple[Bench, Bench], closest: str
+) -> tuple[Path, Path] | None:
+    """Another run of each environment than the first: null where there was none to its end."""
+    paths = _recorded(results, benches, closest or BARE)
+    for path in paths:
+        try:
+            with Recording.open(path) as recording:
+                if not recording.complete:
+                    return None
+        except RecordingError:
+            return None
+    return paths

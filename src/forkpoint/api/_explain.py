@@ -7,14 +7,14 @@ from os import PathLike
 from pathlib import Path
 
 from forkpoint.api._compare import Finished
-from forkpoint.api._diagnose import Bench, diagnosed
+from forkpoint.api._diagnose import Bench, closest_pass, diagnosed
 from forkpoint.api._options import Observer, Options, require_experiments
-from forkpoint.api._results import DETAIL, SEARCH, Results, write_result
+from forkpoint.api._results import SEARCH, Results, write_result
 from forkpoint.api._runner import Asked, Runner
 from forkpoint.compare import DIFFERING
 from forkpoint.environments import EnvironmentCache, parse_spec
 from forkpoint.errors import UsageError
-from forkpoint.model import Comparison
+from forkpoint.model import Comparison, Verdict
 from forkpoint.report import read_comparison, to_json
 
 
@@ -62,15 +62,22 @@ def _comparison(results: Results) -> Comparison:
             f"{results.folder} holds no comparison.json: the comparison did not come to its end.",
             hint="Run 'forkpoint compare' again.",
         ) from None
-    if not any(step.verdict in DIFFERING for step in comparison.steps):
+    whole = len(comparison.coverage.op_level_steps) == len(comparison.steps) > 0
+    if not whole and not any(step.verdict in DIFFERING for step in comparison.steps):
         raise UsageError(
             f"Nothing differs in {results.folder}: its verdict is {comparison.verdict}.",
             hint="There is nothing to explain.",
         )
     names = comparison.baseline.name, comparison.candidate.name
-    if not all(results.recording(name, DETAIL).is_dir() for name in names):
+    if not whole and not all(closest_pass(results, name) for name in names):
         raise UsageError(
             f"{results.folder} has no second pass: the forks were not looked at op by op.",
-            hint="Results of 'compare --level op' cannot be explained; compare without --level.",
+            hint="Run 'forkpoint compare' again, to its end.",
+        )
+    if comparison.verdict is Verdict.NOT_REPEATABLE or comparison.neutral.equal is False:
+        raise UsageError(
+            f"{results.folder}: runs of one environment do not agree with each other, so no "
+            "difference between the environments can be explained.",
+            hint="See the reasons in the report.",
         )
     return comparison

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from forkpoint.compare import worst
+from forkpoint.compare import DIFFERING, shape_rows, worst
 from forkpoint.model import Comparison, HeatCell, HeatMap, Neutral, Step, Verdict
 
 _ABSENT = HeatCell(state="absent")
@@ -45,7 +45,8 @@ def _reasons(first: tuple[str, ...], detail: tuple[str, ...]) -> tuple[str, ...]
 def unrepeatable(first: Comparison, steps: Mapping[str, Iterable[int]]) -> Comparison:
     """The first pass, with the verdict that some environments disagree with themselves.
 
-    ``steps`` holds, by environment name, the steps that came out otherwise in a second run.
+    ``steps`` holds, by environment name, the steps that came out otherwise in a second run. Other
+    steps that differ are no longer held against the environments.
     """
     named = {name: tuple(found) for name, found in steps.items() if found}
     affected = {step for found in named.values() for step in found}
@@ -54,11 +55,53 @@ def unrepeatable(first: Comparison, steps: Mapping[str, Iterable[int]]) -> Compa
         f"({len(found)} of {len(first.steps)} steps)."
         for name, found in named.items()
     )
+    again = "A second run in the same environment gave other bits."
+    other = (
+        f"{_joined(named)} {'does' if len(named) == 1 else 'do'} not repeat "
+        f"{'itself' if len(named) == 1 else 'themselves'} in other steps, so what differs here "
+        "proves nothing."
+    )
     return replace(
-        first,
+        _doubted(first, affected, (Verdict.NOT_REPEATABLE, again), other),
         verdict=worst((first.verdict, Verdict.NOT_REPEATABLE)) or Verdict.NOT_REPEATABLE,
-        steps=tuple(_doubted(step) if step.index in affected else step for step in first.steps),
         reasons=(*reasons, *first.reasons),
+    )
+
+
+def unneutral(first: Comparison, steps: Mapping[str, Iterable[int]]) -> Comparison:
+    """The comparison, with the verdict that recording changed the numbers: nothing is compared.
+
+    ``steps`` holds, by environment name, the steps that come out otherwise where nobody records
+    them.
+    """
+    named = {name: tuple(found) for name, found in steps.items() if found}
+    affected = {step for found in named.values() for step in found}
+    reasons = tuple(
+        f"Recording changes the numbers in {name}: run without it, twice, "
+        f"{len(found)} of {len(first.steps)} steps came out otherwise, the first is step "
+        f"{found[0]}. What was recorded is not what the script computes by itself."
+        for name, found in named.items()
+    )
+    changed = "Recording changed its numbers, so it cannot be compared."
+    other = "Recording changed the numbers of other steps, so what differs here proves nothing."
+    doubted = _doubted(first, affected, (Verdict.NOT_COMPARABLE, changed), other)
+    standing = first.verdict in (Verdict.INCOMPLETE, Verdict.NOT_REPEATABLE)
+    return replace(
+        doubted,
+        verdict=first.verdict if standing else Verdict.NOT_COMPARABLE,
+        reasons=(*reasons, *first.reasons),
+    )
+
+
+def changed_by_ops(comparison: Comparison, steps: Iterable[int]) -> Comparison:
+    """The comparison, saying which steps come out otherwise when they are observed op by op."""
+    wanted = set(steps)
+    return replace(
+        comparison,
+        steps=tuple(
+            replace(step, changed_by_ops=True) if step.index in wanted else step
+            for step in comparison.steps
+        ),
     )
 
 
@@ -69,6 +112,7 @@ def both_neutral(found: Mapping[str, Neutral]) -> Neutral:
     return Neutral(
         equal=equal,
         evidence="; ".join(f"{name}: {neutral.evidence}" for name, neutral in found.items()),
+        covered=min((neutral.covered for neutral in found.values()), default=0),
     )
 
 
@@ -78,13 +122,28 @@ def _step(coarse: Step | None, fine: Step) -> Step:
     return replace(fine, fork=coarse.fork)
 
 
-def _doubted(step: Step) -> Step:
-    return replace(
-        step,
-        verdict=Verdict.NOT_REPEATABLE,
-        reason="A second run in the same environment gave other bits.",
-        chained=False,  # the verdict is no longer that of its outputs
-    )
+def _doubted(
+    first: Comparison, affected: set[int], said: tuple[Verdict, str], other: str
+) -> Comparison:
+    """The comparison whose ``affected`` steps get this verdict and reason, and no step differs.
+
+    Steps that differed without being affected cannot be compared, for the reason ``other``.
+    """
+    verdict, reason = said
+
+    def judged(step: Step) -> Step:
+        if step.index in affected:
+            return replace(step, verdict=verdict, reason=reason, chained=False)
+        if step.verdict in DIFFERING:
+            return replace(step, verdict=Verdict.NOT_COMPARABLE, reason=other, chained=False)
+        return step
+
+    steps = tuple(map(judged, first.steps))
+    return replace(first, steps=steps, shapes=shape_rows(steps))
+
+
+def _joined(names: Iterable[str]) -> str:
+    return " and ".join(names)
 
 
 def _heat(first: HeatMap, detail: HeatMap) -> HeatMap:

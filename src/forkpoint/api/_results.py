@@ -26,6 +26,10 @@ DETAIL, BARE, SEARCH, SWAP = "-detail", "-bare", "-search", "-swap"
 """Ends of names: recordings of the second pass, of the bare run, and logs of the search and of
 runs with swapped results."""
 
+AGAIN, BARE_AGAIN, PLAIN = "-again", "-bare-again", "-plain"
+"""Ends of names of recordings that are made only where two passes disagree: the first pass and
+the bare run once more, and a second pass that looks at no ops of the steps in question."""
+
 _LARGEST = 16 << 20
 PARENT = "forkpoint-results"
 OWN_NAMES = frozenset(

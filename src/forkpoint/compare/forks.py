@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from forkpoint.compare.measure import Measurer
 from forkpoint.compare.pairing import Pairing, StepEvents, View
-from forkpoint.model import Fork, Metrics
+from forkpoint.compare.results import largest, shown
+from forkpoint.model import Fork
 from forkpoint.store import Recording, TensorRow, ValueRow
 from forkpoint_worker.schema import BARE, KIND_MODULE, KIND_OP, ROLE_IN
 
@@ -72,6 +72,9 @@ class ForkFinder:
         root = self._pairing.rows(step)[0].module
         outputs = self._measurer.outputs(*places)
         is_op = event.kind == KIND_OP
+        metrics = (
+            shown(event.op, outputs).metrics if is_op else largest(one.metrics for one in outputs)
+        )
         return Fork(
             kind="op" if is_op else "module",
             module=event.module or root if is_op else self._a.label(places[0], root),
@@ -82,7 +85,7 @@ class ForkFinder:
             after=self._last_identical(events, places[0], root),
             shapes=tuple(output.baseline.tensor.shape for output in outputs),
             dtypes=tuple(output.baseline.tensor.dtype for output in outputs),
-            metrics=largest(output.metrics for output in outputs),
+            metrics=metrics,
         )
 
     def _last_identical(self, events: StepEvents, place: int, root: str) -> str | None:
@@ -143,13 +146,3 @@ def _named(view: View, place: int) -> int:
     """How many tensors an op's signature names: ``float32[2,3]{3,1}``."""
     signature = view.recording.event(place).signature
     return len(_TENSOR.findall(signature)) if signature else 0
-
-
-def largest(measured: Iterable[Metrics | None]) -> Metrics | None:
-    """The metrics that say most, or None where nothing was measured.
-
-    A NaN or an infinity on one side weighs more than any difference; how many there are does not
-    count, as it would favour larger tensors.
-    """
-    known = [metrics for metrics in measured if metrics is not None]
-    return max(known, key=lambda m: (m.nonfinite_mismatches > 0, m.max_abs), default=None)

@@ -30,31 +30,45 @@ def check_neutral(observed: Recording, bare: Recording) -> Neutral:
         )
     unequal = [step for step in checked if not _same_output(pairing, step)]
     if unequal:
-        return Neutral(
-            equal=False,
-            evidence=f"step {unequal[0]} returns other bits when its modules are recorded "
-            f"({len(unequal)} of {len(checked)} steps checked)",
-        )
+        return changed_by_recording(unequal, len(checked))
     what = "step returns" if len(checked) == 1 else "steps return"
+    total = len(pairing.a.steps)
+    of_all = f" of {total:,}" if len(checked) < total else ""
     return Neutral(
         equal=True,
-        evidence=f"{len(checked)} {what} the same bits with and without recording",
+        evidence=f"{len(checked):,}{of_all} {what} the same bits with and without recording",
+        covered=len(checked),
+    )
+
+
+def changed_by_recording(steps: list[int], checked: int) -> Neutral:
+    """The statement that these steps come out otherwise where nobody records them."""
+    return Neutral(
+        equal=False,
+        evidence=f"step {steps[0]} comes out otherwise when it is recorded "
+        f"({len(steps):,} of {checked:,} steps checked)",
+        covered=checked,
     )
 
 
 def unrepeatable_steps(first: Recording, second: Recording) -> tuple[int, ...]:
     """Steps that return other bits in a second run of one environment.
 
-    Steps whose inputs or weights differ between the runs count, too.
+    Steps whose inputs or weights differ between the runs count, too, and those that only one of
+    two runs made that went to their ends.
     """
     pairing = Pairing(first, second)
     premises = Premises(pairing)
-    return tuple(
+    alone: set[int] = set()
+    if first.manifest.status == second.manifest.status == "completed":
+        alone = set(pairing.a.steps) ^ set(pairing.b.steps)
+    other = {
         step
         for step in pairing.steps
         if premises.reason(step) is not None
         or (_has_output(pairing, step) and not _same_output(pairing, step))
-    )
+    }
+    return tuple(sorted(other | alone))
 
 
 def _has_output(pairing: Pairing, step: int) -> bool:

@@ -42,13 +42,14 @@ class Bench(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One divergent comparison under diagnosis.
+    """One comparison under diagnosis.
 
-    ``first`` and ``recordings`` are those of the first and the second pass (baseline,
-    candidate). ``folder`` is for what
-    stays, ``scratch`` for recordings that are removed when they were read; ``room`` is the
-    number of bytes that may lie there meanwhile. ``crop`` is the (dimension, start, stop) that
-    a user asked for. With ``at_once`` both environments may run the script at the same time.
+    ``first`` are the recordings (baseline, candidate) of the first pass, ``recordings`` those in
+    which steps were looked at op by op (the same ones where the first pass did that), ``again``
+    those of another run of each environment, or null. ``folder`` is for what stays, ``scratch``
+    for recordings that are removed when they were read; ``room`` is the number of bytes that may
+    lie there meanwhile. ``crop`` is the (dimension, start, stop) that a user asked for. With
+    ``at_once`` both environments may run the script at the same time.
     """
 
     comparison: Comparison
@@ -59,6 +60,7 @@ class Case:
     folder: Path
     scratch: Path
     room: int
+    again: tuple[Path, Path] | None = None
     crop: tuple[int, int, int] | None = None
     at_once: bool = False
 

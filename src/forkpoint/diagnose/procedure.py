@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from forkpoint.compare import DIFFERING, DifferingCall, OriginKey, differing_calls, largest
+from forkpoint.compare import (
+    DIFFERING,
+    DifferingCall,
+    OriginKey,
+    Shown,
+    differing_calls,
+    largest,
+)
 from forkpoint.diagnose.bench import Case
 from forkpoint.diagnose.experiments import (
     Findings,
@@ -20,9 +27,17 @@ from forkpoint.diagnose.experiments import (
 )
 from forkpoint.diagnose.isolation import Isolated, isolate
 from forkpoint.diagnose.lockstep import Lockstep, lockstep
+from forkpoint.diagnose.sufficiency import sufficiency
+from forkpoint.diagnose.unexplained import (
+    UNEXPLAINED,
+    no_origin,
+    not_searched,
+    unexplained,
+    vanished,
+)
 from forkpoint.diagnose.words import explain
 from forkpoint.errors import ForkpointError
-from forkpoint.model import Comparison, Experiment, Origin, Outcome
+from forkpoint.model import Comparison, Experiment, Origin, Outcome, Verdict
 from forkpoint.store import Recording
 
 EXPERIMENTS: Mapping[str, Callable[[Case], Findings]] = {
@@ -42,12 +57,7 @@ SEARCH = ("origins", "replay", "sufficiency")
 _WITHOUT_ORIGINS = ("repeatability", "crop")
 """Experiments on the script as it is: they are done where no origin is known, too."""
 
-_UNEXPLAINED = "unexplained"
-"""Op calls that neither lockstep nor replay could judge; it is there only where there are some."""
-
-_MOST_NAMED = 6  # ops that are named before the rest is counted
-
-_ORDER = ("repeatability", *SEARCH, _UNEXPLAINED, *EXPERIMENTS)
+_ORDER = ("repeatability", *SEARCH, UNEXPLAINED, *EXPERIMENTS)
 
 _BESIDE = ("stages", "swap")
 """Experiments on what comes after the model: they stand at the end, and stay as they are."""
@@ -101,15 +111,20 @@ def diagnose(case: Case) -> Comparison:
     """The comparison with its origins, how they were proven, and the verdict in plain words.
 
     What `examine` does is not done yet. Steps that cannot be compared are left alone; chained ones
-    are taken in, for in lockstep they are given equal inputs, too. A comparison in which no op call
-    is known to differ by itself gets an experiment that says so, and no origin. Raises what the
-    environments raise where they cannot be started.
+    are taken in, for in lockstep they are given equal inputs, too. Where every step was recorded op
+    by op, steps with identical outputs are searched as well, if any of their op calls differs. A
+    comparison in which no op call is known to differ by itself gets an experiment that says so, and
+    no origin; one in which nothing differs is returned as it is. Raises what the environments raise
+    where they cannot be started.
     """
-    steps = tuple(s.index for s in case.comparison.steps if s.verdict in DIFFERING)
-    seen = _differing(case, steps)
+    steps, seen = _to_search(case)
+    if not steps:
+        return case.comparison
+    if reason := _unsearchable(case):
+        return _explained(case.comparison, (), (not_searched(reason),), None)
     first = [call for call in seen if call.is_origin]
     if not first:
-        experiments = (_no_origin(case.comparison, seen), *unexplained(seen))
+        experiments = (no_origin(case.comparison, seen), *unexplained(seen))
         return _explained(case.comparison, (), experiments, None)
     some = to_begin_with(steps, seen, case.room)
     found = lockstep(case, first, steps=some, purpose="searching for origins")
@@ -118,15 +133,47 @@ def diagnose(case: Case) -> Comparison:
         calls = found.origins or tuple(first)
         found = lockstep(case, calls, steps=chosen, purpose="substituting the origins")
     if not found.origins:
-        return _explained(case.comparison, (), (_vanished(found),), None)
+        experiments = (vanished(found), *unexplained(found.unexplained))
+        return _explained(case.comparison, (), experiments, None)
     isolated = isolate(case, found)
     origins = _origins(found, isolated, case.folder)
     experiments = (
         _replay(case, origins, isolated),
-        _sufficiency(case, found, left_out),
+        sufficiency(case, found, left_out),
         *unexplained(found.unexplained),
     )
     return _explained(case.comparison, origins, experiments, _propagated(seen, found))
+
+
+def _to_search(case: Case) -> tuple[tuple[int, ...], tuple[DifferingCall, ...]]:
+    """The steps in which something differs that ops can explain, and the calls that differ there.
+
+    Steps that come out otherwise when they are observed op by op have no calls to go by, but are
+    among the steps, so that something is said of them.
+    """
+    outputs = [s for s in case.comparison.steps if s.verdict in DIFFERING]
+    hidden = [
+        s.index
+        for s in case.comparison.steps
+        if s.verdict is Verdict.IDENTICAL and case.first == case.recordings
+    ]
+    looked = [*(s.index for s in outputs if not s.changed_by_ops), *hidden]
+    seen = _differing(case, sorted(looked))
+    inside = {call.step for call in seen}
+    found = {s.index for s in outputs if not s.changed_by_ops} | inside.intersection(hidden)
+    return tuple(sorted(found or {s.index for s in outputs})), seen
+
+
+def _unsearchable(case: Case) -> str:
+    """Why the outputs of calls cannot be put into the other run, or nothing."""
+    for path in case.recordings:
+        with Recording.open(path) as recording:
+            if len({step.thread for step in recording.steps()}) > 1:
+                return (
+                    "steps ran in several threads, in no fixed order, so what one side computed "
+                    "cannot be put into the other's calls"
+                )
+    return ""
 
 
 def to_begin_with(
@@ -179,6 +226,7 @@ def _origins(
 
 def _origin(calls: Sequence[DifferingCall], alone: Isolated, folder: Path) -> Origin:
     first = calls[0]
+    spoken = _most([call.shown for call in calls])
     place = alone.folder and alone.folder.relative_to(folder.parent)
     return Origin(
         op=first.op,
@@ -186,7 +234,9 @@ def _origin(calls: Sequence[DifferingCall], alone: Isolated, folder: Path) -> Or
         modules=tuple(dict.fromkeys(call.module for call in calls)),
         shapes=tuple(dict.fromkeys(call.shapes[0] for call in calls if call.shapes)),
         steps=tuple(sorted({call.step for call in calls})),
-        metrics=largest(call.metrics for call in calls),
+        metrics=spoken.metrics,
+        output=spoken.output if spoken.metrics else "",
+        side_only=all(call.shown.side_only for call in calls),
         dtypes=first.dtypes,
         calls=len(calls),
         confirmed=alone.confirmed,
@@ -194,10 +244,18 @@ def _origin(calls: Sequence[DifferingCall], alone: Isolated, folder: Path) -> Or
     )
 
 
+def _most(shown: Sequence[Shown]) -> Shown:
+    """The output that says most of a group of calls: of a result, before what lies beside one."""
+    results = [one for one in shown if not one.side_only] or list(shown)
+    most = largest(one.metrics for one in results)
+    return next((one for one in results if one.metrics is most), results[0])
+
+
 def _propagated(seen: Sequence[DifferingCall], found: Lockstep) -> int:
-    """How many calls of the second pass differ, and are no origins."""
-    origins = {call.place for call in found.origins}
-    return sum(call.place not in origins for call in seen)
+    """How many calls that differed are known to differ no more once origins are substituted."""
+    open_ = {call.place for call in (*found.origins, *found.unexplained)}
+    known = set(found.steps) - set(found.drifted)
+    return sum(call.step in known and call.place not in open_ for call in seen)
 
 
 def _explained(
@@ -211,78 +269,6 @@ def _explained(
         comparison, origins=origins, experiments=(*experiments, *beside), propagated=propagated
     )
     return replace(whole, explanation=explain(whole))
-
-
-def _no_origin(comparison: Comparison, seen: Sequence[DifferingCall]) -> Experiment:
-    if comparison.sequences:
-        why = "the operators that ran are not the same, so that is the first thing to explain"
-    elif seen:
-        first = f"{seen[0].op} in {seen[0].module or 'the model itself'}"
-        why = (
-            f"of {len(seen)} op calls that differ, none is known to have had equal inputs; the "
-            f"first is {first}"
-        )
-    else:
-        why = "no op call that was recorded differs: it happens where ops are not seen"
-    return Experiment(
-        name="origins",
-        hypothesis="some op gives other bits from the same inputs",
-        did="compared inputs and outputs of every op call that was recorded",
-        outcome=Outcome.INCONCLUSIVE,
-        evidence=why,
-    )
-
-
-def unexplained(calls: Sequence[DifferingCall]) -> tuple[Experiment, ...]:
-    """Name the ops of which it is not known whether they differ by themselves; none, where none.
-
-    The first of them is where to look: what comes behind it may only pass its difference on.
-    """
-    if not calls:
-        return ()
-    open_ = [call for call in calls if call.inputs_equal is not False] or list(calls)
-    groups: dict[OriginKey, list[DifferingCall]] = {}
-    for call in open_:
-        groups.setdefault(call.origin, []).append(call)
-    told = [_told_of(group) for group in list(groups.values())[:_MOST_NAMED]]
-    if len(groups) > _MOST_NAMED:
-        told.append(f"{len(groups) - _MOST_NAMED} more ops")
-    behind = len(calls) - len(open_)
-    if behind:
-        many = "one more op call" if behind == 1 else f"{behind} more op calls"
-        told.append(f"{many} had other inputs")
-    experiment = Experiment(
-        name=_UNEXPLAINED,
-        hypothesis="every op call that differs has an origin before it, or is one",
-        did="looked for op calls that differ and could be given equal inputs neither in the "
-        "running script nor alone",
-        outcome=Outcome.INCONCLUSIVE,
-        evidence="; ".join(told),
-    )
-    return (experiment,)
-
-
-def _told_of(calls: Sequence[DifferingCall]) -> str:
-    first = calls[0]
-    why = {
-        None: "not all of its inputs could be compared",
-        True: "its arguments or memory layouts differ",
-        False: "its inputs differ, too",
-    }[first.inputs_equal]
-    place = f"step {first.step}, {first.module or 'the model itself'}"
-    kinds = ", ".join(first.dtypes)
-    many = f"{len(calls)} calls, the first" if len(calls) > 1 else "one call"
-    return f"{first.op} ({kinds}): {many} in {place}; {why}"
-
-
-def _vanished(found: Lockstep) -> Experiment:
-    return Experiment(
-        name="origins",
-        hypothesis="some op gives other bits from the same inputs",
-        did=f"ran the script again, with the baseline's outputs of {', '.join(found.ops)}",
-        outcome=Outcome.INCONCLUSIVE,
-        evidence=found.failure or "in the runs of the search, no op call differed by itself",
-    )
 
 
 def _replay(
@@ -301,29 +287,4 @@ def _replay(
         "state of the call",
         outcome=outcome,
         evidence=f"{alone} of {len(origins)} differ alone; " + "; ".join(reasons),
-    )
-
-
-def _sufficiency(case: Case, found: Lockstep, left_out: Sequence[int]) -> Experiment:
-    baseline, candidate = (bench.name for bench in case.benches)
-    total = len(found.steps)
-    parts = [f"{len(found.identical)} of {total} steps became identical to {baseline}"]
-    if found.failure:
-        parts = [f"the run failed: {found.failure}"]
-    if found.missed:
-        parts.append(f"{found.missed} calls could not be substituted")
-    if found.unexplained:
-        parts.append(f"{len(found.unexplained)} op calls still differ for want of equal inputs")
-    if left_out:
-        parts.append(f"{len(left_out)} more steps were not tried: no room for their tensors")
-    outcome = Outcome.SUPPORTED if found.complete else Outcome.INCONCLUSIVE
-    return Experiment(
-        name="sufficiency",
-        hypothesis="the origins are the whole cause",
-        did=f"ran the script in {candidate} with {baseline}'s outputs in place of those of "
-        f"{', '.join(found.ops)} (search done in {found.rounds} "
-        f"round{'' if found.rounds == 1 else 's'})",
-        outcome=outcome,
-        evidence="; ".join(parts),
-        whole=not left_out,
     )

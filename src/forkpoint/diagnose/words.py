@@ -19,6 +19,8 @@ def explain(comparison: Comparison) -> tuple[str, ...]:
         return (f"The cause is not known: {tried.evidence}.",) if tried else ()
     found = (
         _which(comparison),
+        _sides(comparison.origins),
+        _hidden(comparison),
         _in_place(comparison.origins),
         _shapes(comparison),
         _sizes(comparison.origins),
@@ -44,19 +46,54 @@ def short(origin: Origin) -> str:
 
 def _which(comparison: Comparison) -> str:
     origins = comparison.origins
-    names = list(dict.fromkeys(short(origin) for origin in origins))
-    listed = joined(names[:_NAMED])
-    if len(names) > _NAMED:
-        listed = f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
+    names = _names(origins)
     verb = "differs by itself" if len(names) == 1 else "differ by themselves"
-    only = "Only " if _complete(comparison) else ""
-    lead = f"{only}{listed} {verb}"
+    complete = _complete(comparison)
+    lead = f"{'Only ' if complete else ''}{_listed(names)} {verb}"
     count = comparison.propagated
     if not count:
         return f"{lead}."
     if count == 1:
-        return f"{lead}; the one other op call that differs passes it on."
-    return f"{lead}; the other {count:,} differing op calls pass it on."
+        which = "the one other" if complete else "one other"
+        return f"{lead}; {which} op call that differs passes it on."
+    which = f"the other {count:,}" if complete else f"{count:,} other"
+    return f"{lead}; {which} differing op calls pass it on."
+
+
+def _names(origins: Sequence[Origin]) -> list[str]:
+    return list(dict.fromkeys(short(origin) for origin in origins))
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    if len(names) > _NAMED:
+        return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
+    return joined(names)
+
+
+def _sides(origins: Sequence[Origin]) -> str:
+    """Where an op's own result has the same bits, what beside it differs."""
+    told = [
+        f"Of {short(origin)} only a side output differs"
+        + (f" ({origin.output})" if origin.output else "")
+        + ", not its result"
+        for origin in origins
+        if origin.side_only
+    ]
+    more = f"; and of {len(told) - _NAMED} more" if len(told) > _NAMED else ""
+    return f"{'; '.join(told[:_NAMED])}{more}." if told else ""
+
+
+def _hidden(comparison: Comparison) -> str:
+    """What no output shows."""
+    shown = {step.index for step in comparison.steps if step.verdict in DIFFERING}
+    hidden = [origin for origin in comparison.origins if shown.isdisjoint(origin.steps)]
+    if not hidden:
+        return ""
+    names = _names(hidden)
+    if len(hidden) == len(comparison.origins):
+        names = ["it" if len(names) == 1 else "them"]
+    return f"No output of a step shows {_listed(names)}: in those steps, all outputs are identical."
 
 
 def _complete(comparison: Comparison) -> bool:
@@ -68,22 +105,26 @@ def _complete(comparison: Comparison) -> bool:
 
 def _in_place(origins: Sequence[Origin]) -> str:
     """What could be shown inside the running script only."""
-    names = [short(origin) for origin in origins if origin.confirmed == "in_place"]
+    names = _names([origin for origin in origins if origin.confirmed == "in_place"])
     if not names:
         return ""
     verb = "was" if len(names) == 1 else "were"
-    return f"{joined(names[:_NAMED])} {verb} shown inside the script only, not by replay alone."
+    return f"{_listed(names)} {verb} shown inside the script only, not by replay alone."
 
 
 def _shapes(comparison: Comparison) -> str:
     """Which of the recorded input shapes are affected: a count, and no rule."""
-    rows = comparison.shapes
-    touched = sum(any(name in row.verdicts for name in DIFFERING) for row in rows)
-    if len(rows) < 2 or not touched:
+    touched: dict[tuple[object, ...], bool] = {}
+    for row in comparison.shapes:  # several modules may be given the same shapes
+        key = row.shapes, row.dtypes
+        differs = any(name in row.verdicts for name in DIFFERING)
+        touched[key] = touched.get(key, False) or differs
+    many = sum(touched.values())
+    if len(touched) < 2 or not many:
         return ""
-    if touched == len(rows):
-        return f"All {len(rows)} input shapes that ran are affected."
-    return f"{touched} of {len(rows)} input shapes that ran are affected."
+    if many == len(touched):
+        return f"All {len(touched)} input shapes that ran are affected."
+    return f"{many} of {len(touched)} input shapes that ran are affected."
 
 
 def _sizes(origins: Sequence[Origin]) -> str:
@@ -135,8 +176,15 @@ def _enough(comparison: Comparison, sufficiency: Experiment | None) -> str:
         return f"Whether that is the whole cause is not known: {sufficiency.evidence}."
     if not sufficiency.whole:
         return f"Substituting {them}: {sufficiency.evidence}."
+    if not steps:
+        return f"With {them} substituted, no other op call differs."
     every = "the differing step" if steps == 1 else f"all {steps} differing steps"
     return f"Substituting {them} makes {every} identical."
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 step``, ``1,200 steps``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def joined(names: Sequence[str], word: str = "and") -> str:

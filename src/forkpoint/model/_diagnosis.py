@@ -77,8 +77,11 @@ class Origin:
 
     ``confirmed`` says how that is known: ``replay`` (a capsule, alone, in both environments) or
     ``in_place`` (inside the re-run script, at that very call, with equal inputs). ``capsule``
-    is its folder below the results folder. ``rule`` says at which sizes the sides differ, in
-    words; ``remedies`` are changes with which both sides gave the same bits.
+    is its folder below the results folder. ``output`` names the output that ``metrics`` are of
+    (empty: nothing was measured), and ``side_only`` says that the op's main result has the same
+    bits: only what it returns beside it (a mean, indices, a seed) differs. ``rule`` says at which
+    sizes the sides differ, in words; ``remedies`` are changes with which both sides gave the same
+    bits.
     """
 
     op: str
@@ -96,6 +99,8 @@ class Origin:
     sweeps: tuple[Sweep, ...] = ()
     kernels: tuple[Kernels, ...] = ()
     remedies: tuple[str, ...] = ()
+    output: str = ""
+    side_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

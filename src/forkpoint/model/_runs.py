@@ -30,11 +30,13 @@ class EnvironmentDifference:
 class Neutral:
     """Whether recording changed the numbers, and what that was checked on.
 
-    ``equal`` is null where nothing was checked, and ``evidence`` says why or how.
+    ``equal`` is null where nothing was checked, and ``evidence`` says why or how. ``covered`` steps
+    were run both recorded and bare in each environment.
     """
 
     equal: bool | None
     evidence: str
+    covered: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,9 @@ class Step:
 
     ``chained`` says that inputs differ and that each of those is what an earlier step returned
     (`StepInput.from_step`): then the verdict is that of the outputs, whose difference is the
-    inputs' and the step's own together, and there is no fork.
+    inputs' and the step's own together, and there is no fork. ``changed_by_ops`` says that in one
+    environment the step gave other bits when it was observed op by op than it gave otherwise: the
+    verdict is that of the other runs, and what was seen op by op is not used.
     """
 
     index: int
@@ -72,6 +74,7 @@ class Step:
     outputs: tuple[StepOutput, ...]
     reason: str | None = None
     chained: bool = False
+    changed_by_ops: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,9 +56,10 @@ def test_no_varying_dimension_is_no_crop_unless_asked_for() -> None:
 
 
 def varied(step: int, variant: str, *digests: str, reason: str | None = None) -> Varied:
-    """Modules m0, m1, ...; a digest that begins with an op's name is that op's."""
+    """Modules m0, m1, ..., the last one the root; a digest that begins with an op's name is its."""
+    last = len(digests) - 1
     given = tuple(
-        (f"m{i}", digest.rpartition(":")[0], (digest.rpartition(":")[2],))
+        ("" if i == last else f"m{i}", digest.rpartition(":")[0], (digest.rpartition(":")[2],))
         for i, digest in enumerate(digests)
     )
     return Varied(step=step, variant=variant, inputs=("x",), given=given, reason=reason)
@@ -68,7 +69,7 @@ def test_sides_are_matched_by_step_and_variant() -> None:
     baseline = varied(0, "a", "1", "2"), varied(0, "b", "1"), varied(1, "a", "1")
     candidate = varied(1, "a", "1", "2"), varied(0, "a", "1", "3")
     assert list(agreements(baseline, candidate)) == [
-        Agreement(0, "a", 2, 0, "m1"),
+        Agreement(0, "a", 2, 0, "the model itself"),
         Agreement(0, "b", 0, 0, None, "it was not tried in both"),
         Agreement(1, "a", 0, 0, None, "other modules ran"),
     ]
@@ -100,7 +101,7 @@ def test_a_step_that_agrees_with_its_own_inputs_shows_nothing() -> None:
 def test_a_step_of_which_nothing_else_was_made_is_not_forgotten() -> None:
     found = controlled([CONTROL, AGREES, replace(CONTROL, step=4)])
     assert [one.step for one in found] == [0, 4]
-    assert outcome(found) is Outcome.INCONCLUSIVE
+    assert outcome(found, [0, 4]) is Outcome.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,18 @@ def test_a_step_of_which_nothing_else_was_made_is_not_forgotten() -> None:
     ],
 )
 def test_outcomes(found: list[Agreement], expected: Outcome) -> None:
-    assert outcome(found) is expected
+    assert outcome(found, sorted({0, *(one.step for one in found)})) is expected
+
+
+def test_a_step_that_was_never_called_again_leaves_all_open() -> None:
+    assert outcome([AGREES], [0, 5]) is Outcome.INCONCLUSIVE
+    assert outcome([DIFFERS], [0, 5]) is Outcome.INCONCLUSIVE
+
+
+def test_where_nothing_could_be_read_nothing_agrees() -> None:
+    silent = replace(varied(0, "a", "1", "2"), given=(("m0", "", ("1",)), ("", "", ())))
+    (found,) = agreements([silent], [silent])
+    assert found.reason == "what it returned could not be read"
 
 
 SCRIPT = """

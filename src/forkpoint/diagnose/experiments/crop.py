@@ -58,16 +58,23 @@ class Agreement:
 def crop(case: Case) -> Findings:
     """Call modules of differing steps once more on both sides, with cropped or padded inputs."""
     # of a chained step, each side has inputs of its own, which no crop makes equal
-    every = [step for step in case.comparison.steps if not step.chained]
+    every = [
+        step
+        for step in case.comparison.steps
+        if not step.chained and all(given.equal for given in step.inputs)
+    ]
     steps = _chosen(every)
-    hypothesis = "the difference depends on the size of the dimension that varies between steps"
+    hypothesis = "with inputs cropped or padded, all that the modules of a step compute agrees"
     if not steps:
         return _finding(hypothesis, Outcome.INCONCLUSIVE, "no step differs")
     cut = choose(every, steps, case.crop)
     if cut is None:
         evidence = f"no dimension varies between steps; {_ASK}"
         return _finding(hypothesis, Outcome.INCONCLUSIVE, evidence)
-    hypothesis = f"the difference depends on the size of dimension {cut.dim} of the inputs"
+    hypothesis = (
+        f"with inputs cropped or padded in dimension {cut.dim}, all that the modules of a step "
+        "compute agrees"
+    )
     tasks = [
         partial(_run, bench, case, cut, steps, case.scratch / NAME / bench.name)
         for bench in case.benches
@@ -78,7 +85,8 @@ def crop(case: Case) -> Findings:
             return _finding(hypothesis, Outcome.INCONCLUSIVE, rows)
         sides.append(rows)
     found = controlled(list(agreements(*sides)))
-    return _finding(hypothesis, outcome(found), _evidence(found, cut, sides[0]))
+    ended = outcome(found, [step.index for step in steps])
+    return _finding(hypothesis, ended, _evidence(found, cut, sides[0]))
 
 
 def parse_crop(text: str) -> tuple[int, int, int]:
@@ -190,9 +198,12 @@ def agreements(baseline: Sequence[Varied], candidate: Sequence[Varied]) -> Itera
         pairs = _pairs(one, other) if other is not None and reason is None else []
         if reason is None and not pairs:
             reason = "other modules ran"
-        ops = sum(1 for given, _ in pairs if given[1])
-        first = next((_place(a) for a, b in pairs if a != b), None)
-        yield Agreement(one.step, one.variant, len(pairs) - ops, ops, first, reason)
+        read = [(a, b) for a, b in pairs if a[2] or b[2]]
+        if reason is None and not any(not path and not op for (path, op, _), _ in read):
+            reason = "what it returned could not be read"
+        ops = sum(1 for given, _ in read if given[1])
+        first = next((_place(a) for a, b in read if a != b), None)
+        yield Agreement(one.step, one.variant, len(read) - ops, ops, first, reason)
 
 
 def _pairs(one: Varied, other: Varied) -> list[tuple[Given, Given]]:
@@ -230,14 +241,16 @@ def _under(one: Agreement, control: Agreement | None) -> Agreement:
     return replace(one, reason=why)
 
 
-def outcome(found: Sequence[Agreement]) -> Outcome:
-    """Supported where some variant of every step agrees, refuted where none of any does."""
+def outcome(found: Sequence[Agreement], chosen: Sequence[int]) -> Outcome:
+    """Supported where some variant of every step agrees, refuted where none of any does.
+
+    Both only where every one of the ``chosen`` steps was called with one that was compared.
+    """
     tried = [one for one in found if one.reason is None]
     agree = Counter(one.step for one in tried if one.first is None)
-    steps = {one.step for one in found}
-    if not tried or {one.step for one in tried} != steps:
+    if not tried or {one.step for one in tried} != set(chosen):
         return Outcome.INCONCLUSIVE
-    if all(agree[step] for step in steps):
+    if all(agree[step] for step in chosen):
         return Outcome.SUPPORTED
     return Outcome.INCONCLUSIVE if agree else Outcome.REFUTED
 
@@ -250,7 +263,9 @@ def _evidence(found: Sequence[Agreement], cut: Cut, rows: Sequence[Varied]) -> s
     if any(one.reason is None for one in found):
         parts.append("with their own inputs the steps differ again, as they should")
     if cut.crops:
-        parts.append("a crop takes values away as well as size")
+        parts.append(
+            "a crop takes values away as well as size: which of the two decides is not told apart"
+        )
     return "; ".join(parts) or "no step could be called again"
 
 

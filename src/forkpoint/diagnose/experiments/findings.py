@@ -84,16 +84,19 @@ def short(origin: Origin) -> str:
     return base_name(origin.op)
 
 
+def all_looked_at(case: Case) -> bool:
+    """Whether an experiment that replays calls can speak of every origin."""
+    return 0 < len(case.comparison.origins) == len(pairs(case))
+
+
 def evidence(case: Case, told: Sequence[str], *, nothing: str) -> str:
-    """What was told of each origin, and how many were not looked at, and why."""
+    """What was told of the origins, and how many were not looked at, and why."""
     if not told:
         return nothing
-    left = len(case.comparison.origins) - len(told)
     alone = sum(1 for _ in _pairs(case))
-    beyond = min(left, max(0, alone - MOST_ORIGINS))
     counts = (
-        (left - beyond, "shown inside the script only"),
-        (beyond, f"{MOST_ORIGINS} are looked at, at most"),
+        (len(case.comparison.origins) - alone, "shown inside the script only"),
+        (max(0, alone - MOST_ORIGINS), f"{MOST_ORIGINS} are looked at, at most"),
     )
     return "; ".join((*told, *(_left(count, why) for count, why in counts if count)))
 

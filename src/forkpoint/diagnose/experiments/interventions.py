@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from forkpoint.diagnose.bench import Case
 from forkpoint.diagnose.experiments.findings import (
     Findings,
     Pair,
     Sides,
+    all_looked_at,
     ask,
     differ,
     evidence,
@@ -44,6 +45,7 @@ ON_CUDA = (
     Intervention(
         settings={"deterministic": "on"}, variables={"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
     ),
+    Intervention(variables={"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}),
     Intervention(variables={"CUBLAS_WORKSPACE_CONFIG": ":16:8"}),
     Intervention(variables={"DISABLE_ADDMM_CUDA_LT": "1"}),
 )
@@ -66,36 +68,57 @@ def interventions(case: Case) -> Findings:
     sound = not isinstance(control, str) and all(
         _same(control[name], plain[name]) for _, call in asked for name in [call.id]
     )
-    found, told = {}, []
+    several = {one.name for one in _suited(looked) if one.changes > 1}
+    found, told, moved = {}, [], []
     for number, origin, _ in looked:
+        before = plain[str(number)]
         results = {
-            name: answers
+            name: Effect(answers, helps=None)
             if isinstance(answers, str)
-            else _effect(plain[str(number)], answers[str(number)])
+            else effect(before, answers[str(number)], several=name in several)
             for name, answers in tried.items()
         }
         results |= _call_effects(number, plain)
-        remedies = tuple(name for name, effect in results.items() if effect.startswith(_VANISHES))
         if sound:
+            remedies = tuple(name for name, one in results.items() if one.helps)
             found[number] = replace(origin, remedies=remedies)
-        told.append(f"{short(origin)}: " + ", ".join(f"{k}: {v}" for k, v in results.items()))
+        moved.append(any(one.helps is False for one in results.values()))
+        told.append(f"{short(origin)}: " + ", ".join(f"{k}: {v.text}" for k, v in results.items()))
     head = "the control changed nothing" if sound else "the control changed bits: nothing is proven"
     parts = [head, evidence(case, told, nothing=""), *([script.text] if script else [])]
-    outcome = _outcome(found if sound else {}, script)
-    return Findings(experiment=_experiment(list(tried), outcome, "; ".join(parts)), origins=found)
+    whole = all_looked_at(case)
+    outcome = _outcome(found if sound else {}, script, whole=whole, tried=all(moved))
+    experiment = _experiment(list(tried), outcome, "; ".join(parts))
+    return Findings(experiment=replace(experiment, whole=whole), origins=found)
 
 
-def _outcome(found: Mapping[int, Origin], script: Whole | None) -> Outcome:
-    """Supported where each origin's call is helped, or the whole script is."""
+def _outcome(
+    found: Mapping[int, Origin], script: Whole | None, *, whole: bool, tried: bool
+) -> Outcome:
+    """Supported where each origin's call is helped, or the whole script is.
+
+    Refuted only where something that moved bits was ``tried`` on each of them in vain.
+    """
     if script is not None and script.outcome is Outcome.SUPPORTED:
         return Outcome.SUPPORTED
-    if not found:
+    if not found or not whole:
         return Outcome.INCONCLUSIVE
-    helped = all(origin.remedies for origin in found.values())
-    return Outcome.SUPPORTED if helped else Outcome.REFUTED
+    helped = [bool(origin.remedies) for origin in found.values()]
+    if all(helped):
+        return Outcome.SUPPORTED
+    return Outcome.REFUTED if tried else Outcome.INCONCLUSIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a change did, in words; ``helps`` is null where it shows nothing either way."""
+
+    text: str
+    helps: bool | None
 
 
 _VANISHES = "the sides agree"
+_AGREED = "the call agrees without it, too, and so it proves nothing"
 
 
 def _experiment(names: Sequence[str], outcome: Outcome | None, text: str) -> Experiment:
@@ -133,22 +156,30 @@ def _try(
         return f"not possible here ({failure.message.partition(chr(10))[0]})"
 
 
-def _effect(plain: Sides, altered: Sides) -> str:
-    """What an intervention did, in words; agreement counts only where some bits moved."""
+def effect(plain: Sides, altered: Sides, *, several: bool = False) -> Effect:
+    """What an intervention did; agreement counts only where the sides differ without it.
+
+    ``several``: it changes more than one thing, so that agreement tells nothing of either.
+    """
     apart = differ(altered)
-    if apart is None:
-        return "did not run"
+    if apart is None or differ(plain) is None:
+        return Effect("did not run", helps=None)
+    if not differ(plain):
+        return Effect(_AGREED, helps=None)
     moved = [
         name
         for name, before, after in zip(("baseline", "candidate"), plain, altered, strict=True)
         if before.digests != after.digests
     ]
-    if not apart:
-        who = " and ".join(moved) if moved else "neither side"
-        return f"{_VANISHES} ({who} gave other bits than before)"
     if not moved:
-        return "changed no bits, and so proves nothing"
-    return f"still differ ({' and '.join(moved)} gave other bits than before)"
+        return Effect("changed no bits, and so proves nothing", helps=None)
+    who = f"({' and '.join(moved)} gave other bits than before)"
+    if apart:
+        return Effect(f"still differ {who}", helps=False)
+    if several:
+        both = "with several changes at once, so which of them did it is not told apart"
+        return Effect(f"{_VANISHES} {who}, {both}", helps=None)
+    return Effect(f"{_VANISHES} {who}", helps=True)
 
 
 def _same(one: Sides, two: Sides) -> bool:
@@ -175,16 +206,20 @@ def _changed(number: int, origin: Origin, pair: Pair) -> list[Call]:
     return calls
 
 
-def _call_effects(number: int, answers: Mapping[str, Sides]) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _call_effects(number: int, answers: Mapping[str, Sides]) -> dict[str, Effect]:
+    """What became of the call itself, changed; it has to differ as it was recorded."""
+    found: dict[str, Effect] = {}
+    before = differ(answers[str(number)])
     for name, sides in answers.items():
         owner, slash, what = name.partition("/")
         if slash and owner == str(number):
-            found[what] = _words(differ(sides))
+            found[what] = _of_call(before, differ(sides))
     return found
 
 
-def _words(apart: bool | None) -> str:
-    if apart is None:
-        return "did not run"
-    return "still differ" if apart else _VANISHES
+def _of_call(before: bool | None, apart: bool | None) -> Effect:
+    if apart is None or before is None:
+        return Effect("did not run", helps=None)
+    if not before:
+        return Effect(_AGREED, helps=None)
+    return Effect("still differ", helps=False) if apart else Effect(_VANISHES, helps=True)

@@ -12,6 +12,7 @@ from forkpoint.diagnose.experiments.findings import (
     Findings,
     Pair,
     Sides,
+    all_looked_at,
     ask,
     evidence,
     pairs,
@@ -22,6 +23,8 @@ from forkpoint.host import Call
 from forkpoint.model import Experiment, Kernels, Origin, Outcome
 
 _VERBOSE: Mapping[str, str] = {"MKL_VERBOSE": "1", "ONEDNN_VERBOSE": "1", "DNNL_VERBOSE": "1"}
+
+_RECORDED = "recorded call"
 
 
 def kernels(case: Case) -> Findings:
@@ -49,8 +52,9 @@ def kernels(case: Case) -> Findings:
         did="named the kernels of one call of each origin on both sides, and, where the sweep "
         "knows one, at a size at which the sides agree (CUDA: profiler; CPU: what MKL and "
         "oneDNN log)",
-        outcome=_outcome(found, complete=len(found) == len(looked)),
+        outcome=_outcome(found, complete=len(found) == len(looked) and all_looked_at(case)),
         evidence=evidence(case, told, nothing="no origin could be replayed"),
+        whole=all_looked_at(case),
     )
     return Findings(experiment=experiment, origins=found)
 
@@ -87,7 +91,7 @@ def _row(what: str, sides: Sides, origin: Origin) -> Kernels:
     shape = "x".join(map(str, origin.shapes[0])) if origin.shapes else ""
     one, two = sides
     return Kernels(
-        shape=f"recorded call, {shape}" if what == "recorded" else what,
+        shape=f"{_RECORDED}, {shape}" if what == "recorded" else what,
         baseline=one.kernels,
         candidate=two.kernels,
         differs=one.kernels != two.kernels,
@@ -103,7 +107,7 @@ def _told(rows: list[Kernels]) -> str:
 def _one(row: Kernels) -> str:
     if not row.differs:
         return f"{row.shape}: {', '.join(row.baseline)} on both sides"
-    sides = ", ".join(row.baseline) or "none", ", ".join(row.candidate) or "none"
+    sides = [", ".join(names) or "none that is named" for names in (row.baseline, row.candidate)]
     return f"{row.shape}: {sides[0]} in the baseline, {sides[1]} in the candidate"
 
 
@@ -111,6 +115,10 @@ def _outcome(found: Mapping[int, Origin], *, complete: bool) -> Outcome:
     if not found or not complete:
         return Outcome.INCONCLUSIVE
     recorded = [origin.kernels[0] for origin in found.values()]
-    if all(row.differs for row in recorded):
+    # a size at which the sides agree, or a side on which nothing is named, shows nothing
+    known = [r for r in recorded if r.shape.startswith(_RECORDED) and r.baseline and r.candidate]
+    if len(known) == len(recorded) and all(row.differs for row in known):
         return Outcome.SUPPORTED
-    return Outcome.INCONCLUSIVE if any(row.differs for row in recorded) else Outcome.REFUTED
+    if len(known) < len(recorded) or any(row.differs for row in known):
+        return Outcome.INCONCLUSIVE
+    return Outcome.REFUTED

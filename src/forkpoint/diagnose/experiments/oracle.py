@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
+from forkpoint.compare import is_main
 from forkpoint.diagnose.bench import Case
-from forkpoint.diagnose.experiments.findings import Findings, evidence, pairs, short
+from forkpoint.diagnose.experiments.findings import (
+    Findings,
+    all_looked_at,
+    evidence,
+    pairs,
+    short,
+)
 from forkpoint.host import Replayed
 from forkpoint.model import Experiment, Oracle, Origin, Outcome
 
@@ -31,7 +39,7 @@ def oracle(case: Case) -> Findings:
     told = []
     for number, origin, _ in looked:
         answer = answers[str(number)]
-        measured = _measured(answer)
+        measured = _measured(answer, origin)
         if measured is None:
             reason = answer.reason or "no floating result"
             told.append(f"{short(origin)}: no float64 value ({answer.status}: {reason})")
@@ -43,50 +51,57 @@ def oracle(case: Case) -> Findings:
 
 def _experiment(case: Case, found: dict[int, Origin], told: list[str]) -> Experiment:
     measured = [origin.oracle for origin in found.values() if origin.oracle]
+    whole = all_looked_at(case) and len(found) == len(told)
     return Experiment(
         name="oracle",
         hypothesis="neither side lost precision: the difference is one of rounding order",
         did="ran one call of each origin in float64, and measured what both sides had recorded "
         f"against it, in ULP of each row's largest value; up to {_ROUNDING:g} is rounding order",
-        outcome=_outcome(measured, whole=len(found) == len(told)),
+        outcome=_outcome(measured, whole=whole),
         evidence=evidence(case, told, nothing="no origin could be replayed"),
+        whole=whole,
     )
 
 
 def _outcome(measured: list[Oracle], *, whole: bool) -> Outcome:
-    rows = [(one.baseline_row_ulp or 0.0, one.candidate_row_ulp or 0.0) for one in measured]
+    rows = [
+        (one.baseline_row_ulp, one.candidate_row_ulp)
+        for one in measured
+        if one.baseline_row_ulp is not None and one.candidate_row_ulp is not None
+    ]
     if any(max(pair) > _ROUNDING and max(pair) > _LOST * min(pair) for pair in rows):
         return Outcome.REFUTED
-    if rows and whole and all(max(pair) <= _ROUNDING for pair in rows):
-        return Outcome.SUPPORTED
-    return Outcome.INCONCLUSIVE
+    complete = bool(rows) and whole and len(rows) == len(measured)
+    rounding = all(max(pair) <= _ROUNDING for pair in rows)
+    return Outcome.SUPPORTED if complete and rounding else Outcome.INCONCLUSIVE
 
 
-def _measured(answer: Replayed) -> Oracle | None:
-    """Distances of both sides: the largest over all outputs, the others of the first.
+def _measured(answer: Replayed, origin: Origin) -> Oracle | None:
+    """Distances of both sides, of the origin's result; where only a side output differs, of that.
 
     What an op returns beside its result (the means of a normalisation, which lie near zero)
     would drown it.
     """
     if answer.status != "ran":
         return None
-    both = [
-        (one, two)
-        for output in answer.outputs
-        for one, two in [tuple(output.metrics)]
-        if one is not None and two is not None
-    ]
-    if not both:
-        return None
-    first, second = both[0]
-    means = first["mean_ulp"], second["mean_ulp"]
+    for output in answer.outputs:
+        if is_main(origin.op, output.slot) == origin.side_only or len(output.metrics) < 2:
+            continue
+        first, second = output.metrics
+        if first is not None and second is not None:
+            return _distances(first, second)
+    return None
+
+
+def _distances(one: Mapping[str, Any], two: Mapping[str, Any]) -> Oracle:
+    means = one["mean_ulp"], two["mean_ulp"]
     return Oracle(
-        baseline_max_ulp=max(one["max_ulp"] for one, _ in both),
-        candidate_max_ulp=max(two["max_ulp"] for _, two in both),
+        baseline_max_ulp=one["max_ulp"],
+        candidate_max_ulp=two["max_ulp"],
         baseline_mean_ulp=means[0],
         candidate_mean_ulp=means[1],
-        baseline_row_ulp=first["row_ulp"],
-        candidate_row_ulp=second["row_ulp"],
+        baseline_row_ulp=one["row_ulp"],
+        candidate_row_ulp=two["row_ulp"],
         nearer=_nearer(*means),
     )
 
@@ -103,11 +118,15 @@ def _told(one: Oracle) -> str:
         ("candidate", one.candidate_row_ulp, one.candidate_mean_ulp, one.candidate_max_ulp),
     )
     parts = [
-        f"{name} up to {row or 0:.3g} ULP of its row's largest value "
-        f"(each value: {mean or 0:.3g} ULP on average, {most:.3g} at most)"
+        f"{name} up to {_ulp(row)} ULP of its row's largest value "
+        f"(each value: {_ulp(mean)} ULP on average, {most:.3g} at most)"
         for name, row, mean, most in sides
     ]
     nearer = (
         "on average neither is nearer" if one.nearer == "neither" else f"{one.nearer} is nearer"
     )
     return f"{parts[0]}, {parts[1]}; {nearer}"
+
+
+def _ulp(value: float | None) -> str:
+    return "an unknown number of" if value is None else f"{value:.3g}"

@@ -20,6 +20,11 @@ class Intervention:
             f"{key}={value}" for key, value in {**self.variables, **self.settings}.items()
         )
 
+    @property
+    def changes(self) -> int:
+        """How many things it changes at once: what several do together tells nothing of each."""
+        return len(self.variables) + len(self.settings)
+
 
 CONTROL = Intervention(variables={"FORKPOINT_CONTROL": "1"})
 """Means nothing to anybody: it has to change nothing."""

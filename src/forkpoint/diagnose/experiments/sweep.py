@@ -16,6 +16,7 @@ from forkpoint.diagnose.experiments.findings import (
     Findings,
     Pair,
     Sides,
+    all_looked_at,
     ask,
     evidence,
     pairs,
@@ -41,7 +42,9 @@ def sweep(case: Case, *, fresh: int = FRESH) -> Findings:
         changed[number] = replace(origin, sweeps=sweeps, rule=rule)
         told.append(_told(origin, sweeps))
     ruled = [origin for origin in changed.values() if origin.rule]
-    outcome = Outcome.SUPPORTED if ruled and len(ruled) == len(changed) else Outcome.INCONCLUSIVE
+    whole = all_looked_at(case)
+    proven = whole and len(ruled) == len(changed)
+    outcome = Outcome.SUPPORTED if proven else Outcome.INCONCLUSIVE
     experiment = Experiment(
         name="sweep",
         hypothesis="sizes, dtype, memory layout or an argument decide whether an origin differs",
@@ -50,6 +53,7 @@ def sweep(case: Case, *, fresh: int = FRESH) -> Findings:
         "and had the simplest rule that fits predict sizes not tried",
         outcome=outcome,
         evidence=evidence(case, told, nothing="no origin could be replayed"),
+        whole=whole,
     )
     return Findings(experiment=experiment, origins=changed)
 

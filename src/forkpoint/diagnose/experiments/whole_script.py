@@ -18,7 +18,7 @@ from forkpoint.diagnose.experiments.settings import CONTROL, Intervention
 from forkpoint.diagnose.words import base_name
 from forkpoint.errors import EnvironmentFailed, WorkerFailed
 from forkpoint.host import Job
-from forkpoint.model import Origin, Outcome
+from forkpoint.model import Origin, Outcome, Verdict
 from forkpoint.store import Recording, read_capsule
 
 ATTENTION = {
@@ -44,9 +44,13 @@ class Whole:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tried:
-    """Steps whose results agree between the sides, and which side gave other bits than before."""
+    """Steps whose results agree between the sides, and which side gave other bits than before.
+
+    ``broken`` agreed before, and differ now.
+    """
 
     agree: frozenset[int]
+    broken: frozenset[int]
     moved: tuple[str, ...]
 
 
@@ -56,16 +60,21 @@ def whole_script(case: Case) -> Whole | None:
     if not wanted:
         return None
     steps = [step.index for step in case.comparison.steps if step.verdict in DIFFERING]
+    if not steps:
+        return None
     control = _try(case, CONTROL, steps)
     if isinstance(control, str) or control.moved or control.agree:
         why = control if isinstance(control, str) else "it changed bits"
         return Whole(text=f"in the whole script: the control failed ({why})", outcome=None)
-    told, outcome = [], Outcome.REFUTED
+    told, helped, vain = [], False, True
     for one in wanted:
         tried = _try(case, one, steps)
         told.append(f"{one.name}: {tried if isinstance(tried, str) else _told(tried, steps)}")
-        if not isinstance(tried, str) and len(tried.agree) == len(steps):
-            outcome = Outcome.SUPPORTED
+        if isinstance(tried, str) or not tried.moved:
+            vain = False  # it shows nothing
+        elif len(tried.agree) == len(steps) and not tried.broken:
+            helped = True
+    outcome = Outcome.SUPPORTED if helped else Outcome.REFUTED if vain else Outcome.INCONCLUSIVE
     text = ", ".join(told)
     return Whole(
         text=f"in the whole script, where the control changed nothing: {text}", outcome=outcome
@@ -102,8 +111,13 @@ def _try(case: Case, one: Intervention, steps: list[int]) -> _Tried | str:
         reason = _run(altered, folder, steps, purpose=f"the script with {one.name}")
         if reason:
             return f"not possible here ({reason})"
-    moved = tuple(_moved(case, folders, steps))
-    return _Tried(agree=_equal(folders[0], folders[1], steps), moved=moved)
+    alike = [s.index for s in case.comparison.steps if s.verdict is Verdict.IDENTICAL]
+    before = [step for step in alike if step <= max(steps)]
+    return _Tried(
+        agree=_equal(folders[0], folders[1], steps),
+        broken=frozenset(before) - _equal(folders[0], folders[1], before),
+        moved=tuple(_moved(case, folders, steps)),
+    )
 
 
 def _run(bench: Bench, folder: Path, steps: list[int], *, purpose: str) -> str:
@@ -133,5 +147,12 @@ def _told(tried: _Tried, steps: list[int]) -> str:
         return "changed no bits, and so proves nothing"
     apart = len(steps) - len(tried.agree)
     who = " and ".join(tried.moved)
-    differ = "no step differs" if not apart else f"{apart} of {len(steps)} steps still differ"
-    return f"{differ} ({who} gave other bits than before)"
+    differ = (
+        f"{apart} of {len(steps)} steps still differ"
+        if apart
+        else "no step differs"
+        if not tried.broken
+        else "no step that differed differs any more"
+    )
+    broken = f", and {len(tried.broken)} that agreed before do no more" if tried.broken else ""
+    return f"{differ}{broken} ({who} gave other bits than before)"
