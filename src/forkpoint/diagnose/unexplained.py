@@ -119,8 +119,8 @@ def why_not(call: DifferingCall) -> str:
     if not call.same_arguments:
         return f"its arguments or memory layouts differ{_of_arguments(call.signature, call.other)}"
     return (
-        "it computes nothing, it only puts values elsewhere: its inputs, which look equal, were "
-        "not seen rightly"
+        "it computes nothing, it only puts values elsewhere: its inputs look equal, and were not "
+        "seen rightly (or something else wrote to its result)"
     )
 
 
