@@ -140,7 +140,7 @@ def _change_rows(path: Path, rng: random.Random) -> None:
                 continue
             table = rng.choice([name for name in tables if not name.startswith("event_step")])
             columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
-            column = rng.choice(columns)
+            column = rng.choice(columns or ["text"])
             value: Any = rng.choice((*NUMBERS, *TEXTS, b"\xff" * 9, None))
             if isinstance(value, int) and not -(2**63) <= value < 2**63:
                 value = str(value)
