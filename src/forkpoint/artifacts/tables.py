@@ -88,17 +88,17 @@ class _Table:
 def _parquet(file: File) -> _Table:
     parquet = _pyarrow("pyarrow.parquet")
     with _refusing():
-        with _mapped(file) as source, parquet.ParquetFile(source) as opened:
-            rows, schema = opened.metadata.num_rows, opened.schema_arrow
+        # open until all columns are read: of a wide table, the footer is most of the file
+        opened = parquet.ParquetFile(_source(file))
+        rows, schema = opened.metadata.num_rows, opened.schema_arrow
         types = _types(schema)
     _require_likely(rows, types, file.size)
 
     def column(number: int) -> Iterator[Any]:
-        with _mapped(file) as source, parquet.ParquetFile(source) as opened:
-            # by name, parquet would take all leaves below a name that has a dot in it
-            name = schema.field(number).name
-            for batch in opened.iter_batches(batch_size=ROWS, columns=[name]):
-                yield batch.column(batch.schema.get_field_index(name))
+        # by name, parquet would take all leaves below a name that has a dot in it
+        name = schema.field(number).name
+        for batch in opened.iter_batches(batch_size=ROWS, columns=[name]):
+            yield batch.column(batch.schema.get_field_index(name))
 
     return _Table(rows, types, column, _described(schema))
 
@@ -110,7 +110,7 @@ def _arrow(file: File) -> _Table:
     @contextmanager
     def opened(number: int | None) -> Iterator[Any]:
         options = pyarrow.ipc.IpcReadOptions(included_fields=None if number is None else [number])
-        with _mapped(file) as source:
+        with _source(file) as source:
             kind = pyarrow.ipc.open_file if of_file else pyarrow.ipc.open_stream
             with kind(source, options=options) as reader:
                 yield reader
@@ -135,15 +135,13 @@ def _arrow(file: File) -> _Table:
     return _Table(rows, types, column, _described(schema))
 
 
-@contextmanager
-def _mapped(file: File) -> Iterator[Any]:
+def _source(file: File) -> Any:
     """The file's bytes for pyarrow, which opens nothing by its name."""
     pyarrow = _pyarrow("pyarrow")
     with file.open() as stream:
         mapping = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     # it is unmapped when the last array that lies in it is gone
-    with pyarrow.BufferReader(pyarrow.py_buffer(mapping)) as source:
-        yield source
+    return pyarrow.BufferReader(pyarrow.py_buffer(mapping))
 
 
 def _described(schema: Any) -> dict[str, Any]:
