@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from forkpoint.claims import scratch_folder
 from forkpoint.environments import Environment
 from forkpoint.host._job import Control, Job
+from forkpoint.host._place import unwritable
 
 _LONGEST = 60
 """Bytes: a socket's path has 107 at most, and programs put some of their own below the folder."""
@@ -30,22 +32,29 @@ def temporary_files(
     if job.stop_after is None or "TMPDIR" in environment.variables:
         yield {}
         return
-    folder = _folder(control)
-    try:
+    with _folder(control) as folder:
         # compiled code stays where the runs to their end put it, or each run would compile anew
         compiled = os.environ.get("TORCHINDUCTOR_CACHE_DIR") or _compiled()
         yield {"TORCHINDUCTOR_CACHE_DIR": compiled, "TMPDIR": str(folder)}
+
+
+@contextmanager
+def _folder(control: Control) -> Iterator[Path]:
+    """In the control folder, where the path is not too long."""
+    folder = control.temporary
+    if len(os.fsencode(folder)) > _LONGEST:
+        with scratch_folder() as elsewhere:
+            yield elsewhere
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise unwritable("The temporary files of a run", folder, error) from error
+    try:
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _folder(control: Control) -> Path:
-    """In the control folder, where the path is not too long."""
-    if len(os.fsencode(control.temporary)) > _LONGEST:
-        return Path(tempfile.mkdtemp(prefix="forkpoint-"))
-    shutil.rmtree(control.temporary, ignore_errors=True)
-    control.temporary.mkdir(parents=True)
-    return control.temporary
 
 
 def _compiled() -> str:
