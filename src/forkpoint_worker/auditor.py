@@ -15,10 +15,12 @@ import torch
 from ._compat import is_compiled
 from .digest import dtype_name
 from .guard import Guard
+from .inputs import Inputs, copied
+from .packed import returned
 from .restore import Generators, Modules, weight_marks
 from .steps import Step
 from .values import Signatures, outputs
-from .variants import PROMPTS, Inputs, copied
+from .variants import PROMPTS
 from .varied import Run, Varied
 
 
@@ -28,8 +30,9 @@ class Ticket:
     def __init__(self, step: Step, module: torch.nn.Module, inputs: Inputs) -> None:
         self.step = step
         self.module = module
-        args, kwargs = inputs.changed(copied)
-        self.inputs = inputs.like(args, kwargs)
+        self.inputs = inputs
+        if not inputs.opaque:  # else it is refused
+            self.inputs = inputs.like(*inputs.changed(copied))
         self.weights = weight_marks(module)
         self.generators = Generators()
 
@@ -86,7 +89,7 @@ class Auditor:
             return
         try:
             varied = Varied(self._asked, self._room, self._guard, ticket.inputs)
-            for row in varied.rows(ticket.module, outputs(result).tensors, run):
+            for row in varied.rows(ticket.module, returned(result), run):
                 self._write(dict(ticket.about(), **row))
         finally:
             with self._guard:

@@ -10,6 +10,7 @@ from . import ops
 from ._compat import Mode, has_plain_memory, run_op
 from .guard import Guard
 from .known import storage_of
+from .layouts import twin
 
 
 class Key(NamedTuple):
@@ -25,11 +26,16 @@ RESULT = Key("", "", 0)
 
 
 class Tensors(NamedTuple):
-    """An op call's tensors; ``outputs`` without those that the op did not compute."""
+    """An op call's tensors; ``outputs`` without those that the op did not compute.
+
+    ``plain`` are its other arguments as text, and ``again`` makes the call with other inputs.
+    """
 
     inputs: Sequence[torch.Tensor]
     outputs: Sequence[torch.Tensor]
     signature: str
+    plain: str
+    again: Callable[[Sequence[torch.Tensor]], Sequence[torch.Tensor]]
 
 
 class Listener:
@@ -79,12 +85,14 @@ class Trace(Mode):
         with self._guard:
             inputs = [tensor for _, tensor in call.inputs]
             if op.written and key in self._listener.wanted:
-                inputs = [t.detach().clone() if has_plain_memory(t) else t for t in inputs]
+                inputs = [twin(t) if has_plain_memory(t) else t for t in inputs]
         result = run_op(func, args, kwargs)
         with self._guard:
-            found = _computed(op, call, result)
-            if found and all(map(has_plain_memory, [*inputs, *found])):
-                self._listener.computed(key, Tensors(inputs, found, call.signature))
+            made = _computed(op, call, result)
+            if made and all(map(has_plain_memory, [*inputs, *made])):
+                again = Again(op, args, kwargs)
+                found = Tensors(inputs, made, call.signature, again.plain, again)
+                self._listener.computed(key, found)
         return result
 
     def _number(self, op: ops.Op) -> Key:
@@ -93,6 +101,43 @@ class Trace(Mode):
         number = self.counts.get(like, 0)
         self.counts[like] = number + 1
         return Key(*like, number)
+
+
+class Again:
+    """An op's call without its tensors, to be made with others."""
+
+    def __init__(self, op: ops.Op, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        self._op = op
+        self._args = [_emptied(value) for value in args]
+        self._kwargs = {name: _emptied(value) for name, value in kwargs.items()}
+        self.plain = "%r %r" % (self._args, self._kwargs)
+
+    def __call__(self, inputs: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        """What the op computes of copies of these tensors."""
+        left = iter([twin(tensor) for tensor in inputs])
+        args = [_filled(value, left) for value in self._args]
+        kwargs = {name: _filled(value, left) for name, value in self._kwargs.items()}
+        call = ops.Call(self._op, args, kwargs)
+        return _computed(self._op, call, run_op(self._op.func, args, kwargs))
+
+
+class _Tensor:
+    """Stands where a call had a tensor."""
+
+    def __repr__(self) -> str:
+        return "tensor"
+
+
+def _emptied(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return _Tensor()
+    return [_emptied(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _filled(value: Any, tensors: Iterator[torch.Tensor]) -> Any:
+    if isinstance(value, _Tensor):
+        return next(tensors)
+    return [_filled(item, tensors) for item in value] if isinstance(value, list) else value
 
 
 def _computed(op: ops.Op, call: ops.Call, result: object) -> list[torch.Tensor]:
@@ -186,7 +231,7 @@ class Keeper(Listener):
                 [self._copy(tensor) for tensor in many]
                 for many in (tensors.inputs, tensors.outputs)
             )
-            self.kept[key] = Tensors(inputs, outputs, tensors.signature)
+            self.kept[key] = tensors._replace(inputs=inputs, outputs=outputs)
 
     def _copy(self, tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.detach() if self._weights.hold(tensor) else tensor.detach().clone()
+        return tensor.detach() if self._weights.hold(tensor) else twin(tensor)

@@ -7,14 +7,18 @@ from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 import torch
 
 from ._compat import has_plain_memory
-from .digest import combine, digest_text, dtype_name
+from .digest import digest_text, dtype_name
 from .guard import Guard
 from .hasher import Hasher, Raw, final
-from .judge import OUT, Counts, Figures, Judge, Places, distance, largest, matching
-from .layouts import Axes, orders, same_bits, take
-from .trace import RESULT, Keeper, Key, Listener, Survey, Tensors, Trace, Weights
+from .inputs import Change, Inputs, Unvaried, copied
+from .judge import Counts
+from .layouts import same_bits
+from .packed import returned
+from .readings import paddings
+from .trace import Keeper, Key, Listener, Survey, Tensors, Trace, Weights
+from .trial import Trial, described
 from .values import outputs
-from .variants import Change, Inputs, Variant, copied, rows, wanted
+from .variants import Variant, rows, wanted
 
 Seen = Callable[[str, object], None]
 Run = Callable[[Seen, Sequence[Any], Mapping[str, Any]], Any]
@@ -60,7 +64,7 @@ class Varied:
 
     def _digested(self, caller: Caller) -> Iterator[Row]:
         """What each variant gave, to be held against the same variant in another environment."""
-        for name, variant in wanted(self._asked, self._inputs):
+        for name, variant in wanted(self._asked, self._inputs, _no_paddings):
             if isinstance(variant, str):
                 yield {"property": name, "not_tried": variant}
                 continue
@@ -78,12 +82,16 @@ class Varied:
     ) -> Iterator[Row]:
         """How each variant compares with the whole call, rows with equal rows."""
         survey, counts = whole
+
+        def made(asked: Mapping[str, Any], inputs: Inputs) -> Iterator[Variant | str]:
+            return paddings(asked, inputs, result, caller.plainly)
+
         trials = []
-        for name, variant in wanted(self._asked, self._inputs):
+        for name, variant in wanted(self._asked, self._inputs, made):
             if isinstance(variant, str):
                 yield {"property": name, "not_tried": variant}
             else:
-                trials.append(Trial(variant, caller, survey, counts))
+                trials.append(Trial(variant, caller, self._inputs, (survey, counts)))
         self._probe(trials, caller, weights)
         for window in survey.windows(self._room):
             keeper = Keeper(window, weights)
@@ -124,114 +132,27 @@ class Caller:
 
     def call(self, change: Change, listener: Listener) -> tuple[Named, Counts]:
         """The named outputs, and how often each op of each module was called."""
-        with self.guard:
-            args, kwargs = self._inputs.changed(change)
+        failed: Unvaried | None = None
+        with self.guard:  # to which an exception would be a failure of the recorder
+            try:
+                args, kwargs = self._inputs.changed(change)
+            except Unvaried as why:
+                failed = why
+        if failed is not None:
+            raise failed
         trace = Trace(self.guard, listener)
         with trace:
             result = self._run(listener.returned, args, kwargs)
-        named = [(name, tensor.detach()) for name, tensor in outputs(result).tensors]
-        return named, trace.counts
+        return returned(result), trace.counts
+
+    def plainly(self, change: Change) -> Named:
+        """The named outputs alone."""
+        return self.call(change, Listener())[0]
 
 
-class Trial:
-    """One variant of one step, called once for each window of the whole call."""
-
-    def __init__(self, variant: Variant, caller: Caller, whole: Survey, counts: Counts) -> None:
-        self.variant = variant
-        self.reason = ""  # why it could not be made
-        self._caller = caller
-        self._whole = whole
-        self._counts = counts, counts
-        self._outputs: Named | None = None
-        self.learn(None, 0)
-
-    def learn(self, probe: Survey | None, few: int) -> None:
-        """Take where rows lie from another call, of ``few`` rows."""
-        self._places = Places(self.variant, self._whole, probe, few)
-        self._judge = Judge(self.variant, self._whole, self._places)
-
-    def run(self, keeper: Keeper) -> None:
-        """Call it, and judge the calls of which the keeper has the whole's tensors."""
-        if self.reason:
-            return
-        self._judge.wanted = keeper.kept
-        try:
-            found, counts = self._caller.call(self.variant.change, self._judge)
-        except Exception as error:  # noqa: BLE001 - a model need not take every input
-            self.reason = "it raised %s" % described(error)
-        else:
-            self._outputs, self._counts = found, (self._counts[0], counts)
-        finally:
-            self._judge.wanted = {}
-
-    def row(self, result: Named) -> Row:
-        """The variant's row of the answer."""
-        head = {"property": self.variant.prompt, "variant": self.variant.label}
-        if self.reason:
-            return dict(head, not_tried=self.reason)
-        self._judge.finish(*self._counts)
-        with self._caller.guard:
-            placed = self._placed(result)
-            equal, figures = self._end(result, placed)
-            return dict(head, equal=equal, metrics=figures, **self._calls(), **self._size(placed))
-        return dict(head, not_tried="the recorder broke: %s" % self._caller.guard.error)
-
-    def _placed(self, result: Named) -> Sequence[Axes] | None:
-        """Where rows lie in each output; None where the outputs cannot be matched."""
-        varied = self._outputs or ()
-        if [name for name, _ in result] != [name for name, _ in varied]:
-            return None
-        found = []
-        for slot, (_, tensor) in enumerate(varied):
-            where = self._places.find(RESULT, OUT, slot, tensor.shape)
-            if where is None:
-                return None
-            found.append(where)
-        return found
-
-    def _end(self, result: Named, placed: Sequence[Axes] | None) -> tuple[bool | None, Figures]:
-        """Whether outputs are equal where the inputs are; None where they cannot be matched."""
-        if placed is None:
-            return None, None
-        measured, equal = [], True
-        for (_, one), (_, two), where in zip(result, self._outputs or (), placed):
-            if not matching(self.variant, one, two, where):
-                equal = False
-                measured.append(distance(self.variant, one, two, where))
-        return equal, largest(measured)
-
-    def _size(self, placed: Sequence[Axes] | None) -> dict[str, Any]:
-        """The variant's size, and the digest of what it shares with other sizes."""
-        whole, size = self.variant.sizes
-        if whole == size:
-            return {"size": None, "shared": None}
-        certain = placed is not None and all(len(orders(where)) == 1 for where in placed)
-        return {"size": size, "shared": self._shared(placed or ()) if certain else None}
-
-    def _shared(self, placed: Sequence[Axes]) -> str:
-        hasher, part = self._caller.hasher, self.variant.shared
-        parts = [
-            take(tensor, where, part, True)
-            for (_, tensor), where in zip(self._outputs or (), placed)
-        ]
-        raw = [hasher.submit(tensor) for tensor in parts]
-        hasher.fetch()
-        found = [final(r, dtype_name(t.dtype), t.shape) for r, t in zip(raw, parts)]
-        return digest_text(combine(found))
-
-    def _calls(self) -> dict[str, Any]:
-        """How many calls came out in which way, and those that break the property, by place."""
-        judged = self._judge
-        counts: dict[str, int] = {}
-        for verdict in judged.verdicts.values():
-            counts[verdict] = counts.get(verdict, 0) + 1
-        breaks: dict[tuple[str, str], dict[str, Any]] = {}
-        for key in self._whole.calls:  # in the order in which they ran
-            if key in judged.findings:
-                place = {"module": key.module, "op": key.op, "call": key.call, "calls": 0}
-                found = breaks.setdefault(key[:2], dict(place, **judged.findings[key]))
-                found["calls"] += 1
-        return {"calls": counts, "breaks": list(breaks.values())}
+def _no_paddings(_asked: Mapping[str, Any], _inputs: Inputs) -> Iterator[Variant | str]:
+    """For calls that are held against another environment's: what a mask means is not tried."""
+    yield "padding is not compared by digests"
 
 
 class Digests(Listener):
@@ -268,8 +189,3 @@ def _same(one: Named, two: Named) -> bool:
     return [name for name, _ in one] == [name for name, _ in two] and all(
         same_bits(a, b) for (_, a), (_, b) in zip(one, two)
     )
-
-
-def described(error: Exception) -> str:
-    """An exception in one line."""
-    return ("%s: %s" % (type(error).__name__, error)).splitlines()[0][:300]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from forkpoint.audit.model import Break, Property, Trial, TrialState
+from forkpoint.audit.rows import computes
 from forkpoint.model import Comparison, Metrics, Step, Verdict
 
 _STATES: dict[Verdict, TrialState] = {
@@ -43,7 +44,7 @@ def _breaks(step: Step) -> Iterator[Break]:
     fork = step.fork
     if fork is None or fork.op is None or not fork.inputs_equal:
         return
-    yield Break(
+    found = Break(
         module=fork.module,
         op=fork.op,
         call=0,
@@ -53,6 +54,8 @@ def _breaks(step: Step) -> Iterator[Break]:
         varied=fork.shapes,
         metrics=fork.metrics,
     )
+    if computes(found):
+        yield found
 
 
 def _largest(many: Iterable[Metrics | None]) -> Metrics | None:

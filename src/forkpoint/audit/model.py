@@ -15,6 +15,15 @@ PROPERTIES: tuple[Property, ...] = ("batch", "position", "padding", "threads", "
 
 TrialState = Literal["equal", "differs", "unmatched", "not_tried"]
 
+Proof = Literal["rounding", "number", "alone"]
+"""What was shown of an op that gave other rows for equal rows when it was called again, alone: in
+float64 the difference is gone; it is not, and the op was given another number (a size, say); or
+float64 could not be tried."""
+
+Rows = Literal["own", "moved", "mixed"]
+"""Whose the rows of a module's outputs are, found by giving rows other contents: each the result of
+its input row alone; of another input row; or of several."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Break:
@@ -22,6 +31,7 @@ class Break:
 
     ``call`` is the number of the first of them among the op's calls in that module; signature,
     input shapes (of the call as the script makes it, and of the variant) and metrics are its.
+    ``proof`` is null for what is seen in the script only (threads, run).
     """
 
     module: str
@@ -32,6 +42,7 @@ class Break:
     whole: tuple[tuple[int, ...], ...]
     varied: tuple[tuple[int, ...], ...]
     metrics: Metrics | None = None
+    proof: Proof | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +54,10 @@ class Trial:
     ``calls`` counts op calls by what became of them. ``breaks`` are in the order of the run.
     ``size`` is the number of rows (``batch``) or the length (``padding``) tried, ``whole_size``
     that of the script's own call; ``shared`` a digest of what outputs of all sizes hold.
+    ``rows`` says of a batch or position that differs whose the output rows are (null: not known),
+    and ``mixing`` lists the ops that make rows of other rows. ``left_out`` names outputs that have
+    no rows: what is made of all samples is no sample's result. ``fills`` says what padding was put
+    into which input.
     """
 
     property: Property
@@ -58,6 +73,10 @@ class Trial:
     size: int | None = None
     whole_size: int | None = None
     shared: str | None = None
+    rows: Rows | None = None
+    mixing: tuple[Break, ...] = ()
+    left_out: tuple[str, ...] = ()
+    fills: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +115,8 @@ class PropertyResult:
     ``first`` is the op that breaks it first in most of the trials that fail, ``first_in`` the
     number of those trials; null where no op was seen to break it. ``largest`` is the difference
     of the module's outputs. ``sizes`` and ``classes`` are of ``batch`` and ``padding`` only.
+    ``mixed`` is the number of trials in which the module makes a row of several rows, by what it
+    computes and not by rounding, and ``mixing`` the first op that does so in most of them.
     """
 
     property: Property
@@ -106,6 +127,8 @@ class PropertyResult:
     reason: str | None = None
     first: Break | None = None
     first_in: int = 0
+    mixed: int = 0
+    mixing: Break | None = None
     largest: Metrics | None = None
     sizes: tuple[SizeCount, ...] = ()
     classes: tuple[SizeClasses, ...] = ()

@@ -8,7 +8,8 @@ from typing import Literal
 
 import msgspec
 
-from forkpoint.audit.model import Break, Property, Refusal, Trial, TrialState
+from forkpoint.audit.model import Break, Property, Refusal, Rows, Trial, TrialState
+from forkpoint.compare import moves_values
 from forkpoint.errors import WorkerFailed
 from forkpoint.model import Metrics, StepInput
 
@@ -40,6 +41,11 @@ class _Row(msgspec.Struct, frozen=True):
     breaks: tuple[Break, ...] = ()
     size: int | None = None
     shared: str | None = None
+    rows: Rows | None = None
+    mixing: tuple[Break, ...] = ()
+    left_out: tuple[str, ...] = ()
+    fills: dict[str, str] = {}
+    unmatched: str | None = None
     digests: tuple[Given, ...] = ()
 
 
@@ -103,14 +109,23 @@ def _trial(row: _Row, prompt: Property) -> Trial:
         ),
         variant=row.variant,
         state=_state(row),
-        reason=row.not_tried,
+        reason=row.not_tried or row.unmatched,
         metrics=row.metrics,
         calls=row.calls,
-        breaks=row.breaks,
+        breaks=tuple(one for one in row.breaks if computes(one)),
         size=row.size,
         whole_size=None if row.size is None else _whole_size(row, prompt),
         shared=row.shared,
+        rows=row.rows,
+        mixing=tuple(one for one in row.mixing if computes(one)),
+        left_out=row.left_out,
+        fills=row.fills,
     )
+
+
+def computes(one: Break) -> bool:
+    """Whether the op makes numbers: what only puts them elsewhere is no cause."""
+    return not moves_values(one.op, slots=(0,))
 
 
 def _whole_size(row: _Row, prompt: Property) -> int | None:

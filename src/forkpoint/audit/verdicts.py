@@ -43,7 +43,9 @@ def _result(name: Property, trials: Sequence[Trial], promised: bool) -> Property
             property=name, verdict="not_tried", promised=promised, reason=_reason(trials)
         )
     failed = [trial for trial in tried if trial.state == "differs"]
-    first, times = _first(failed)
+    first, times = _first([trial.breaks for trial in failed])
+    mixed = [trial for trial in failed if trial.rows == "mixed"]
+    mixing, _ = _first([trial.mixing for trial in mixed])
     measured = [trial.metrics for trial in failed if trial.metrics]
     return PropertyResult(
         property=name,
@@ -53,6 +55,8 @@ def _result(name: Property, trials: Sequence[Trial], promised: bool) -> Property
         equal=len(tried) - len(failed),
         first=first,
         first_in=times,
+        mixed=len(mixed),
+        mixing=mixing,
         largest=max(measured, key=lambda one: one.max_abs, default=None),
         sizes=_sizes(tried),
         classes=_classes(tried),
@@ -108,9 +112,9 @@ def _reason(trials: Sequence[Trial]) -> str:
     return reasons.most_common(1)[0][0] if reasons else "no step could be called again"
 
 
-def _first(failed: Sequence[Trial]) -> tuple[Break | None, int]:
+def _first(many: Sequence[tuple[Break, ...]]) -> tuple[Break | None, int]:
     """The break that comes first in most of the trials, and in how many."""
-    firsts = [trial.breaks[0] for trial in failed if trial.breaks]
+    firsts = [breaks[0] for breaks in many if breaks]
     if not firsts:
         return None, 0
     (place, times), *_ = Counter((one.op, one.module) for one in firsts).most_common(1)

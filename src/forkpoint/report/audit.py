@@ -31,6 +31,11 @@ PROPERTY_COLUMNS = (
 )
 _VERDICTS = {"holds": "holds", "fails": "fails", "not_tried": "not tried"}
 _STYLES = {"holds": "bold green", "fails": "bold red", "not_tried": "bold yellow"}
+_PROOFS = {
+    "rounding": "a matter of rounding: in float64 it is gone",
+    "number": "which is given another number",
+    "alone": "also when called alone",
+}
 _JUDGED = ("equal", "breaks", "carries")
 _SIZES = {"batch": "batch sizes", "padding": "lengths"}
 _MOST_CLASSES = 3
@@ -83,10 +88,22 @@ def property_rows(found: Audit) -> list[tuple[str, ...]]:
 def _first(one: PropertyResult) -> str:
     if one.verdict == "holds":
         return "-"
-    if one.first is None:
-        return "not seen: the ops that could be compared row by row do not break it"
     failed = one.tried - one.equal
-    return f"{break_text(one.first)} (in {one.first_in} of {words.counted(failed, 'variant')})"
+    mixes = f"; {_mixes(one, failed)}" if one.mixed else ""
+    if one.first is None:
+        if one.mixed:
+            return _mixes(one, failed)
+        return "not seen: no op was shown to give other rows for equal ones"
+    where = f"{break_text(one.first)} (in {one.first_in} of {words.counted(failed, 'variant')})"
+    return f"{where}, {_PROOFS[one.first.proof]}{mixes}" if one.first.proof else where + mixes
+
+
+def _mixes(one: PropertyResult, failed: int) -> str:
+    """That a row is made of several, which is no matter of rounding."""
+    first = f", first in {break_text(one.mixing)}" if one.mixing else ""
+    variants = words.counted(failed, "variant")
+    said = "the model mixes rows: a row's result is made of other rows, too"
+    return f"{said}{first} (in {one.mixed} of {variants})"
 
 
 def break_text(one: Break) -> str:

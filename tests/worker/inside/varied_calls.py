@@ -195,8 +195,10 @@ def test_a_result_of_all_rows_is_not_blamed(tmp):
     rows, _ = varied(tmp, Mixes(), call(torch.randn(6, 3)), batch=[2])
     (row,) = rows
     assert row["equal"] is False
-    assert row["calls"] == {judge.MIXES: 1, judge.CARRIES: 1}
+    assert row["calls"] == {judge.ALONE: 1, judge.CARRIES: 1}
     assert row["breaks"] == []
+    assert row["rows"] == "mixed"
+    assert [one["op"] for one in row["mixing"]] == ["aten.mean.dim"]
 
 
 def test_padding_is_masked_and_filled(tmp):
@@ -370,8 +372,19 @@ def test_what_cannot_be_repeated_is_refused(tmp):
 
 
 def test_inputs_that_cannot_be_copied_are_refused(tmp):
-    rows, (result,) = varied(tmp, Opens(), call(Holder(torch.ones(4))), batch=[2])
+    class Takes(torch.nn.Module):
+        def forward(self, x, more):
+            return x * 2
+
+    x = torch.ones(4)
+    rows, (result,) = varied(tmp, Takes(), call(x, (n for n in range(2))), batch=[2])
     assert "cannot be copied" in rows[0]["refused"]
+    assert torch.equal(result, torch.full((4,), 2.0))
+
+
+def test_dataclasses_are_varied(tmp):
+    rows, (result,) = varied(tmp, Opens(), call(Holder(torch.ones(4))), batch=[2])
+    assert rows[0]["equal"] is True
     assert torch.equal(result, torch.full((4,), 2.0))
 
 
@@ -392,7 +405,7 @@ def test_tensors_in_containers_are_varied(tmp):
     mine = type("Mine", (dict,), {"__init__": lambda self: None})()
     mine["x"] = x
     rows, _ = varied(tmp, Takes(), call(Pair(x, x), [x, (x,)], mine), batch=[2], name="mine")
-    assert "another kind" in rows[0]["refused"]
+    assert rows[0]["equal"] is True
 
 
 def test_a_model_that_wants_its_batch_says_so(tmp):
