@@ -21,7 +21,7 @@ from .restore import Generators, Modules, weight_marks
 from .steps import Step
 from .values import Signatures, outputs
 from .variants import PROMPTS
-from .varied import Run, Varied
+from .varied import Run, Seen, Varied
 
 
 class Ticket:
@@ -87,9 +87,16 @@ class Auditor:
             refused = refused or "its buffers are larger than the storage limit"
             self._write(dict(ticket.about(), refused=refused))
             return
+        kept = modules
+
+        def anew(seen: Seen, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+            with self._guard:  # a call must not find what another one left in buffers
+                kept.put_back()
+            return run(seen, args, kwargs)
+
         try:
             varied = Varied(self._asked, self._room, self._guard, ticket.inputs)
-            for row in varied.rows(ticket.module, returned(result), run):
+            for row in varied.rows(ticket.module, returned(result), anew):
                 self._write(dict(ticket.about(), **row))
         finally:
             with self._guard:

@@ -23,7 +23,7 @@ from forkpoint.environments import (
 SOURCES = Path(__file__).parents[2] / "src"
 INSIDE = Path(__file__).with_name("inside")
 MODULES = (
-    "aside", "attention", "digests", "measures", "modules", "op_events", "others",
+    "aside", "attention", "audited_kinds", "digests", "measures", "modules", "op_events", "others",
     "outside_calls", "reading", "replaying", "storing", "substituting", "swapping", "unpacking",
     "varied_calls", "watched",
 )  # fmt: skip
