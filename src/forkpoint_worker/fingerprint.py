@@ -132,10 +132,32 @@ def _variables(named: Iterable[str]) -> dict[str, str]:
 
 
 def _packages() -> dict[str, str]:
-    """Installed distributions."""
+    """Installed distributions, without those that a package carries inside of it."""
     found: dict[str, str] = {}
-    for distribution in metadata.distributions(path=sys.path):
+    for distribution in metadata.distributions(path=_without_vendored(sys.path)):
         name = distribution.metadata["Name"]
         if name:
             found.setdefault("package." + name.lower().replace("_", "-"), distribution.version)
     return found
+
+
+def _without_vendored(path: list[str]) -> list[str]:
+    """The entries of a search path that do not lie inside a package of another entry.
+
+    A package that vendors others puts their folder on `sys.path` once it is imported, as
+    setuptools does: those are its own, and what is installed is the same with and without them.
+    """
+    folders = [os.path.realpath(entry or os.curdir) for entry in path]
+    return [
+        entry
+        for entry, folder in zip(path, folders)
+        if not any(_inside_package(folder, other) for other in folders)
+    ]
+
+
+def _inside_package(folder: str, entry: str) -> bool:
+    start = entry.rstrip(os.sep) + os.sep
+    if not folder.startswith(start):
+        return False
+    package = folder[len(start) :].split(os.sep, 1)[0]
+    return os.path.isfile(os.path.join(entry, package, "__init__.py"))

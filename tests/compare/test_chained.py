@@ -136,7 +136,7 @@ def test_without_values_it_differs_by_an_unknown_amount(tmp_path: Path) -> None:
             {"result": "nothing"},
             {},
             "Step 1 had other inputs: input (float32[2, 3]), which is what step 0 returned. "
-            "It returned nothing that could be read.",
+            "Step 1 returned nothing that could be read.",
         ),
     ],
     ids=["made on the way", "other on one side", "weights", "a plain value", "no output"],

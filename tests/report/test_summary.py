@@ -8,7 +8,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from forkpoint.model import Comparison, Verdict
 from forkpoint.report import headline, sentences
-from forkpoint.report.summary import fork_groups
+from forkpoint.report.forks import fork_groups
 from tests.report import examples
 
 
@@ -35,7 +35,7 @@ def test_every_sentence_is_said_once_and_on_one_line(make: Callable[[], Comparis
 
 def test_different_inputs_are_said_before_numbers() -> None:
     assert headline(examples.other_inputs()).startswith("not comparable: the inputs already differ")
-    assert "operator sequence differs" in headline(examples.other_sequence())
+    assert "other operators or modules ran" in headline(examples.other_sequence())
 
 
 def test_a_run_that_ended_early_is_named_also_where_no_reason_was_given() -> None:
@@ -59,9 +59,9 @@ def test_a_difference_that_was_not_measured_is_not_said_to_exceed_the_tolerance(
 
 def test_where_files_alone_differ_the_steps_are_said_to_be_equal() -> None:
     """They once read "0 of 12 steps differ, all of them within the tolerance"."""
-    equal = examples.identical()
+    equal = replace(examples.identical(), artifacts=examples.files())
     assert headline(replace(equal, verdict=Verdict.DIVERGENT)).endswith(
-        "every event recorded has the same bits; files that the runs wrote differ."
+        "the outputs are identical; files that the runs wrote differ."
     )
     assert headline(replace(equal, verdict=Verdict.WITHIN_TOLERANCE)).endswith(
         "; files that the runs wrote differ, all of them within the tolerance 'torch'."
@@ -122,7 +122,7 @@ def test_where_operators_were_recorded_nowhere_the_module_is_not_said_to_stand_i
     )
     assert headline(examples.build(steps, Verdict.WITHIN_TOLERANCE)).endswith(
         "The first module that returns other bits, among the events recorded, is "
-        "embeddings.LayerNorm (3 steps)."
+        "embeddings.LayerNorm (3 steps); what modules are given is not recorded."
     )
 
 

@@ -58,7 +58,7 @@ def test_one_side_alone_and_nothing_to_compare_are_never_called_equal() -> None:
     silent = replace(EQUAL, results_equal=None, values=())
     assert said(alone, silent) == [
         "1 call of watched functions happened on one side only.",
-        "Of 2 calls of watched functions, 1 gave nothing that can be compared.",
+        "Of 2 calls of watched functions, 1 gave something that could not be compared.",
     ]
 
 

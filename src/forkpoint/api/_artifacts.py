@@ -21,7 +21,7 @@ from forkpoint.artifacts import (
     read_relevance,
     require_measures,
 )
-from forkpoint.compare import worst
+from forkpoint.compare import concluded, worst
 from forkpoint.environments import EnvironmentCache
 from forkpoint.errors import UsageError
 from forkpoint.host import Workload, unwritable
@@ -199,12 +199,7 @@ def without_equal_parts(artifacts: Sequence[Artifact]) -> tuple[Artifact, ...]:
 
 
 def with_artifacts(comparison: Comparison, artifacts: tuple[Artifact, ...]) -> Comparison:
-    """The comparison with its files; its verdict is the worst of steps and files."""
-    verdicts = (comparison.verdict, *(artifact.verdict for artifact in artifacts))
+    """The comparison with its files; its verdict counts them."""
     reason = f"The runs wrote {artifact_sentence(artifacts)}"
-    return replace(
-        comparison,
-        artifacts=artifacts,
-        verdict=worst(verdicts) or comparison.verdict,
-        reasons=(*comparison.reasons, reason),
-    )
+    reasons = (*comparison.reasons, reason)
+    return concluded(replace(comparison, artifacts=artifacts, reasons=reasons))

@@ -20,13 +20,13 @@ from forkpoint.api._results import DETAIL, PLAIN, SEARCH, Results, write_result
 from forkpoint.api._runner import Environments, Runner, read_environments
 from forkpoint.api._swap import CompareFiles, Swaps
 from forkpoint.artifacts import Unpacker
-from forkpoint.compare import Plan, parse_tolerance, second_pass, unrepeatable_steps
+from forkpoint.compare import Plan, concluded, parse_tolerance, second_pass, unrepeatable_steps
 from forkpoint.compare import diff as diff_recordings
 from forkpoint.diagnose import find_stages
 from forkpoint.environments import Environment, EnvironmentCache
 from forkpoint.errors import ForkpointError, RecordingError, UsageError, WorkerFailed
 from forkpoint.host import JobResult, Workload
-from forkpoint.model import Comparison, Neutral, Tolerance, Verdict
+from forkpoint.model import Comparison, Neutral, Tolerance
 from forkpoint.report import to_json
 from forkpoint.store import Recording
 
@@ -263,9 +263,12 @@ class _Work:
         if not comparison.steps:
             raise said[0]
         lines = tuple(_first_line(failure) for failure in said)
+        failed = {run.name for run in runs if run.failure is not None}
+        one, two = comparison.baseline, comparison.candidate
         comparison = replace(
             comparison,
-            verdict=Verdict.INCOMPLETE,
+            baseline=replace(one, complete=one.complete and one.name not in failed),
+            candidate=replace(two, complete=two.complete and two.name not in failed),
             reasons=(*lines, *comparison.reasons),
         )
         neutral = Neutral(equal=None, evidence="the script failed, so it was not run again")
@@ -285,7 +288,7 @@ class _Work:
     ) -> Finished:
         coverage = replace(comparison.coverage, notes=(*comparison.coverage.notes, *notes))
         return Finished(
-            comparison=replace(comparison, neutral=neutral, coverage=coverage),
+            comparison=concluded(replace(comparison, neutral=neutral, coverage=coverage)),
             folder=self.passes.results.folder,
         )
 

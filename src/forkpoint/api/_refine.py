@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from forkpoint.compare import DIFFERING, shape_rows, worst
-from forkpoint.model import Comparison, HeatCell, HeatMap, Neutral, Step, Verdict
+from forkpoint.compare import DIFFERING, concluded
+from forkpoint.model import Comparison, HeatCell, HeatMap, Neutral, ReasonKind, Step, Verdict
 
 _ABSENT = HeatCell(state="absent")
-_COUNTED = ("In all, ", "The operators or modules that ran are not the same in ")
-"""How reasons begin that count steps: where both passes counted, the second's number holds."""
 
 
 def refine(first: Comparison, detail: Comparison) -> Comparison:
@@ -20,11 +18,13 @@ def refine(first: Comparison, detail: Comparison) -> Comparison:
     that the first pass found.
     """
     coarse = {step.index: step for step in first.steps}
-    return replace(
+    refined = replace(
         detail,
         steps=tuple(_step(coarse.get(step.index), step) for step in detail.steps),
         heat=_heat(first.heat, detail.heat),
-        weights_equal=first.weights_equal,
+        weights_equal=False if detail.weights_equal is False else first.weights_equal,
+        weights=first.weights or detail.weights,
+        weights_omitted=first.weights_omitted or detail.weights_omitted,
         watched=first.watched,
         coverage=replace(
             detail.coverage,
@@ -32,14 +32,9 @@ def refine(first: Comparison, detail: Comparison) -> Comparison:
             uncovered=tuple(dict.fromkeys((*first.coverage.uncovered, *detail.coverage.uncovered))),
         ),
         sequences=tuple(dict.fromkeys((*detail.sequences, *first.sequences))),
-        reasons=_reasons(first.reasons, detail.reasons),
+        reasons=tuple(dict.fromkeys((*first.reasons, *detail.reasons))),
     )
-
-
-def _reasons(first: tuple[str, ...], detail: tuple[str, ...]) -> tuple[str, ...]:
-    again = tuple(how for how in _COUNTED if any(reason.startswith(how) for reason in detail))
-    kept = [reason for reason in first if not reason.startswith(again)]
-    return tuple(dict.fromkeys((*kept, *detail)))
+    return concluded(refined)
 
 
 def unrepeatable(first: Comparison, steps: Mapping[str, Iterable[int]]) -> Comparison:
@@ -61,11 +56,12 @@ def unrepeatable(first: Comparison, steps: Mapping[str, Iterable[int]]) -> Compa
         f"{'itself' if len(named) == 1 else 'themselves'} in other steps, so what differs here "
         "proves nothing."
     )
-    return replace(
+    doubted = replace(
         _doubted(first, affected, (Verdict.NOT_REPEATABLE, again), other),
-        verdict=worst((first.verdict, Verdict.NOT_REPEATABLE)) or Verdict.NOT_REPEATABLE,
+        unrepeatable=tuple(named),
         reasons=(*reasons, *first.reasons),
     )
+    return concluded(doubted)
 
 
 def unneutral(first: Comparison, steps: Mapping[str, Iterable[int]]) -> Comparison:
@@ -85,12 +81,7 @@ def unneutral(first: Comparison, steps: Mapping[str, Iterable[int]]) -> Comparis
     changed = "Recording changed its numbers, so it cannot be compared."
     other = "Recording changed the numbers of other steps, so what differs here proves nothing."
     doubted = _doubted(first, affected, (Verdict.NOT_COMPARABLE, changed), other)
-    standing = first.verdict in (Verdict.INCOMPLETE, Verdict.NOT_REPEATABLE)
-    return replace(
-        doubted,
-        verdict=first.verdict if standing else Verdict.NOT_COMPARABLE,
-        reasons=(*reasons, *first.reasons),
-    )
+    return concluded(replace(doubted, reasons=(*reasons, *first.reasons)))
 
 
 def changed_by_ops(comparison: Comparison, steps: Iterable[int]) -> Comparison:
@@ -117,9 +108,17 @@ def both_neutral(found: Mapping[str, Neutral]) -> Neutral:
 
 
 def _step(coarse: Step | None, fine: Step) -> Step:
-    if coarse is None or fine.fork is not None or fine.verdict is Verdict.IDENTICAL:
+    """What the first pass saw inside of a step stands only where the second left it bare."""
+    if coarse is None or fine.same_sequence is not None:
         return fine
-    return replace(fine, fork=coarse.fork)
+    fork = coarse.fork if fine.verdict in DIFFERING else None
+    inner = coarse.inner if fine.verdict is Verdict.IDENTICAL else None
+    return replace(
+        fine,
+        fork=fine.fork or fork,
+        same_sequence=coarse.same_sequence,
+        inner=fine.inner or inner,
+    )
 
 
 def _doubted(
@@ -133,13 +132,27 @@ def _doubted(
 
     def judged(step: Step) -> Step:
         if step.index in affected:
-            return replace(step, verdict=verdict, reason=reason, chained=False)
+            return _without_verdict(step, verdict, reason, kind)
         if step.verdict in DIFFERING:
-            return replace(step, verdict=Verdict.NOT_COMPARABLE, reason=other, chained=False)
+            return _without_verdict(step, Verdict.NOT_COMPARABLE, other, kind)
         return step
 
-    steps = tuple(map(judged, first.steps))
-    return replace(first, steps=steps, shapes=shape_rows(steps))
+    repeated = verdict is Verdict.NOT_REPEATABLE
+    kind = ReasonKind.NOT_REPEATED if repeated else ReasonKind.NOT_NEUTRAL
+    return replace(first, steps=tuple(map(judged, first.steps)))
+
+
+def _without_verdict(step: Step, verdict: Verdict, reason: str, kind: ReasonKind) -> Step:
+    """The step whose outputs are no longer judged, so that it has no fork either."""
+    return replace(
+        step,
+        verdict=verdict,
+        reason=reason,
+        reason_kind=kind,
+        fork=None,
+        inner=None,
+        chained=False,
+    )
 
 
 def _joined(names: Iterable[str]) -> str:

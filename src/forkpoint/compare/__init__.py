@@ -7,8 +7,10 @@ from forkpoint.compare.calls import (
     differing_calls,
     equal_steps,
 )
-from forkpoint.compare.diff import Context, diff, environment_differences
+from forkpoint.compare.conclusion import concluded, verdict_of
+from forkpoint.compare.diff import Context, diff
 from forkpoint.compare.elements import bits
+from forkpoint.compare.environment import environment_differences
 from forkpoint.compare.metrics import compare_arrays, compare_stream
 from forkpoint.compare.moves import Work, moves_values, work_of
 from forkpoint.compare.neutral import changed_by_recording, check_neutral, unrepeatable_steps
@@ -16,10 +18,11 @@ from forkpoint.compare.plan import Pick, Plan, second_pass
 from forkpoint.compare.results import Shown, is_main, largest, output_name
 from forkpoint.compare.tables import shape_rows
 from forkpoint.compare.tolerances import PRESETS, limits_for, parse_tolerance
-from forkpoint.compare.verdicts import DIFFERING, SEVERITY, worst
+from forkpoint.compare.verdicts import DIFFERING, JUDGED, SEVERITY, worst
 
 __all__ = [
     "DIFFERING",
+    "JUDGED",
     "PRESETS",
     "SEVERITY",
     "Context",
@@ -35,6 +38,7 @@ __all__ = [
     "check_neutral",
     "compare_arrays",
     "compare_stream",
+    "concluded",
     "diff",
     "differing_calls",
     "environment_differences",
@@ -48,6 +52,7 @@ __all__ = [
     "second_pass",
     "shape_rows",
     "unrepeatable_steps",
+    "verdict_of",
     "work_of",
     "worst",
 ]

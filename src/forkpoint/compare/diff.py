@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from forkpoint.compare.conclusion import concluded
+from forkpoint.compare.environment import environment_differences
 from forkpoint.compare.measure import Measurer
 from forkpoint.compare.pairing import Pairing
 from forkpoint.compare.sequences import sequence_differences
-from forkpoint.compare.tables import heat_map, shape_rows
-from forkpoint.compare.verdicts import Judge, worst
+from forkpoint.compare.tables import heat_map
+from forkpoint.compare.verdicts import Judge
 from forkpoint.compare.watched import watched_calls
 from forkpoint.model import (
     Comparison,
     Coverage,
-    EnvironmentDifference,
     Neutral,
+    ReasonKind,
     Side,
     Step,
     Tolerance,
@@ -31,12 +33,15 @@ NOT_CHECKED = Neutral(equal=None, evidence="no unrecorded run was made")
 class Context:
     """What a comparison reports and recordings do not hold.
 
-    ``specs`` are the two environments as they were asked for; ``reproduce`` is a command.
+    ``specs`` are the two environments as they were asked for; ``reproduce`` is a command. ``like``
+    is an earlier recording of the baseline, whose numbers steps get where several threads made
+    them.
     """
 
     specs: tuple[str, str] = ("", "")
     neutral: Neutral = NOT_CHECKED
     reproduce: str = ""
+    like: Recording | None = None
 
 
 def diff(
@@ -54,13 +59,13 @@ def diff(
     where a recording turns out to be damaged, or the two have digests of different kinds.
     """
     context = context or Context()
-    pairing = Pairing(baseline, candidate)
+    pairing = Pairing(baseline, candidate, context.like)
     judge = Judge(pairing, tolerance)
     steps = judge.steps()
-    sequences, affected = sequence_differences(pairing)
-    reasons = _reasons(pairing, steps, affected)
-    return Comparison(
-        verdict=_verdict(pairing, steps),
+    weights, omitted = judge.premises.weights()
+    unlike = any(step.reason_kind is ReasonKind.WEIGHTS for step in steps)
+    found = Comparison(
+        verdict=Verdict.NOT_COMPARABLE,  # until all facts are together
         baseline=_side(baseline, "baseline", context.specs[0], len(pairing.a.steps)),
         candidate=_side(candidate, "candidate", context.specs[1], len(pairing.b.steps)),
         environment=environment_differences(baseline, candidate),
@@ -68,39 +73,20 @@ def diff(
         coverage=_coverage(pairing, steps, tolerance),
         tolerance=tolerance,
         steps=steps,
-        shapes=shape_rows(steps),
+        shapes=(),
         heat=heat_map(pairing, steps, Measurer(pairing, tolerance)),
-        sequences=sequences,
-        weights_equal=judge.premises.weights_equal,
-        reasons=reasons,
+        sequences=sequence_differences(pairing),
+        weights_equal=False if unlike else judge.premises.weights_equal,
+        weights=weights,
+        weights_omitted=omitted,
+        reasons=_reasons(pairing, steps),
         watched=watched_calls(pairing, tolerance),
         reproduce=context.reproduce,
     )
+    return concluded(found)
 
 
-def environment_differences(
-    baseline: Recording, candidate: Recording
-) -> tuple[EnvironmentDifference, ...]:
-    """Entries of the fingerprints that are not the same on both sides, by key."""
-    one, two = baseline.manifest.fingerprint, candidate.manifest.fingerprint
-    return tuple(
-        EnvironmentDifference(key=key, baseline=one.get(key), candidate=two.get(key))
-        for key in sorted(one.keys() | two.keys())
-        if one.get(key) != two.get(key)
-    )
-
-
-def _verdict(pairing: Pairing, steps: tuple[Step, ...]) -> Verdict:
-    """The worst of the steps; a run that did not end, or other steps, count as well."""
-    verdicts = [step.verdict for step in steps]
-    if not (pairing.a.recording.complete and pairing.b.recording.complete):
-        verdicts.append(Verdict.INCOMPLETE)
-    if pairing.a.steps.keys() != pairing.b.steps.keys():
-        verdicts.append(Verdict.NOT_COMPARABLE)
-    return worst(verdicts) or Verdict.NOT_COMPARABLE
-
-
-def _reasons(pairing: Pairing, steps: tuple[Step, ...], affected: int) -> tuple[str, ...]:
+def _reasons(pairing: Pairing, steps: tuple[Step, ...]) -> tuple[str, ...]:
     """What must be known before any number, as whole sentences; the runs' own state first."""
     views = (("baseline", pairing.a), ("candidate", pairing.b))
     found = [
@@ -113,17 +99,12 @@ def _reasons(pairing: Pairing, steps: tuple[Step, ...], affected: int) -> tuple[
         extra = sorted(view.steps.keys() - set(pairing.steps))
         if extra:
             more = _count(len(extra), "more step")
-            found.append(f"The {name} has {more}, from step {extra[0]} on.")
+            where = "" if pairing.by_inputs else f", from step {extra[0]} on"
+            found.append(f"The {name} has {more}{where}.")
     if not steps:
         found.append("The recordings have no step in common.")
     unlike = [s for s in steps if s.verdict is Verdict.NOT_COMPARABLE and s.reason]
     found += dict.fromkeys(s.reason for s in unlike[:1] if s.reason)
-    if len(unlike) > 1:
-        total = _count(len(steps), "step")
-        found.append(f"In all, {len(unlike):,} of {total} cannot be compared.")
-    if affected:
-        where = _count(affected, "step")
-        found.append(f"The operators or modules that ran are not the same in {where}.")
     return tuple(found)
 
 
@@ -140,6 +121,7 @@ def _side(recording: Recording, role: str, spec: str, steps: int) -> Side:
         recording=str(recording.path),
         status=manifest.status or "unknown",
         steps=steps,
+        complete=recording.complete,
     )
 
 
@@ -157,13 +139,19 @@ def _coverage(pairing: Pairing, steps: tuple[Step, ...], tolerance: Tolerance) -
         measured_steps=measured,
         events=min(len(pairing.a.columns), len(pairing.b.columns)),
         uncovered=uncovered,
-        notes=tuple(_notes(steps, tolerance)),
+        notes=tuple(_notes(pairing, steps, tolerance)),
+        paired_by="inputs" if pairing.by_inputs else "number",
     )
 
 
-def _notes(steps: tuple[Step, ...], tolerance: Tolerance) -> list[str]:
+def _notes(pairing: Pairing, steps: tuple[Step, ...], tolerance: Tolerance) -> list[str]:
     notes = []
-    blind = [s for s in steps if s.verdict is Verdict.DIVERGENT and not _measured(s)]
+    if pairing.by_inputs:
+        notes.append(
+            "Several threads made the steps, in no fixed order: they are matched by model and "
+            "inputs, and have the baseline's numbers."
+        )
+    blind = [s for s in steps if s.reason_kind is ReasonKind.NOT_MEASURED]
     if blind:
         total = _count(len(steps), "step")
         notes.append(
@@ -175,7 +163,3 @@ def _notes(steps: tuple[Step, ...], tolerance: Tolerance) -> list[str]:
     if unknown:
         notes.append(f"No step returned an output named {', '.join(unknown)}.")
     return notes
-
-
-def _measured(step: Step) -> bool:
-    return all(output.equal or output.metrics for output in step.outputs)

@@ -1,73 +1,42 @@
-"""The first event of a step that differs although what it was given is equal."""
+"""The first event of a step that differs, and whether it can be the cause."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from collections.abc import Iterable
 
-from forkpoint.compare.measure import Measurer
-from forkpoint.compare.pairing import Pairing, StepEvents, View
+from forkpoint.compare.inputs import OpInputs, all_equal, equal_content, inputs_equal
+from forkpoint.compare.measure import Measured, Measurer
+from forkpoint.compare.moves import moves_values
+from forkpoint.compare.others import Others
+from forkpoint.compare.pairing import Pairing, Positions, StepEvents, View
 from forkpoint.compare.results import largest, shown
-from forkpoint.model import Fork
-from forkpoint.store import Recording, TensorRow, ValueRow
-from forkpoint_worker.schema import BARE, KIND_MODULE, KIND_OP, ROLE_IN
+from forkpoint.model import Fork, ForkInput
+from forkpoint_worker.schema import BARE, KIND_MODULE, KIND_OP, ROLE_IN, ROLE_OUT
 
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A fork, and what it rests on.
-
-    ``proven`` says that one op with the same arguments and equal inputs gave other bits, so
-    that the cause is that op whatever else the sequences do.
-    """
-
-    fork: Fork
-    proven: bool
+__all__ = ["ForkFinder", "differing_before", "equal_content", "inputs_equal", "moved"]
 
 
 class ForkFinder:
     """Finds forks, given the aligned events of a step."""
 
-    def __init__(self, pairing: Pairing, measurer: Measurer) -> None:
+    def __init__(self, pairing: Pairing, measurer: Measurer, others: Others) -> None:
         self._pairing = pairing
         self._a, self._b = pairing.a, pairing.b
         self._measurer = measurer
+        self._inputs = OpInputs(pairing, others)
 
-    def find(self, step: int, events: StepEvents) -> Found | None:
-        """The fork of a step whose outputs differ; None where only its outputs were recorded."""
-        if self._pairing.level(step) == BARE:
+    def find(self, step: int, events: StepEvents) -> Fork | None:
+        """The first event that differs, before other ops or modules ran.
+
+        None where only the step's outputs were recorded, and where nothing differs before the
+        sequences do: what comes after that place is given what other ops made.
+        """
+        pairs = differing_before(events)
+        if self._pairing.level(step) == BARE or not len(pairs):
             return None
-        pairs = events.alignment.pairs[events.differs]
-        if not len(pairs):
-            return None
-        kinds = self._a.columns.kind[events.a[pairs[:, 0]]]
-        ops = pairs[kinds == KIND_OP]
-        for pair in ops:
-            places = int(events.a[pair[0]]), int(events.b[pair[1]])
-            if inputs_equal(self._a, self._b, places):
-                fork = self._fork(step, events, places, inputs_equal=True)
-                return Found(fork, self._same_arguments(places))
-        # no op is known to have equal inputs: the first op that differs, else the first module
-        first = ops[0] if len(ops) else pairs[0]
-        places = int(events.a[first[0]]), int(events.b[first[1]])
-        equal = inputs_equal(self._a, self._b, places) if len(ops) else None
-        return Found(self._fork(step, events, places, inputs_equal=equal), False)
+        return self._fork(step, events, (int(events.a[pairs[0, 0]]), int(events.b[pairs[0, 1]])))
 
-    def _same_arguments(self, places: tuple[int, int]) -> bool:
-        one, two = (
-            view.recording.event(place).signature
-            for view, place in zip((self._a, self._b), places, strict=True)
-        )
-        return one == two
-
-    def _fork(
-        self,
-        step: int,
-        events: StepEvents,
-        places: tuple[int, int],
-        *,
-        inputs_equal: bool | None,
-    ) -> Fork:
+    def _fork(self, step: int, events: StepEvents, places: tuple[int, int]) -> Fork:
         event = self._a.recording.event(places[0])
         root = self._pairing.rows(step)[0].module
         outputs = self._measurer.outputs(*places)
@@ -75,18 +44,32 @@ class ForkFinder:
         metrics = (
             shown(event.op, outputs).metrics if is_op else largest(one.metrics for one in outputs)
         )
+        missing = self._missing(places) if is_op else ()
         return Fork(
             kind="op" if is_op else "module",
             module=event.module or root if is_op else self._a.label(places[0], root),
             op=event.op if is_op else None,
             event=event.id,
-            inputs_equal=inputs_equal,
+            inputs_equal=all_equal(missing) if is_op else None,
             signature=event.signature or None,
             after=self._last_identical(events, places[0], root),
             shapes=tuple(output.baseline.tensor.shape for output in outputs),
             dtypes=tuple(output.baseline.tensor.dtype for output in outputs),
             metrics=metrics,
+            moves=is_op and moved(self._a, places[0], outputs),
+            inputs=missing,
         )
+
+    def _missing(self, places: tuple[int, int]) -> tuple[ForkInput, ...]:
+        """What an op's inputs miss; equal tensors may still come with other plain arguments."""
+        found = self._inputs.missing(places)
+        one, two = (
+            view.recording.event(place).signature
+            for view, place in zip((self._a, self._b), places, strict=True)
+        )
+        if found or one == two:
+            return found
+        return (ForkInput(name="", state="differs", source="arguments"),)
 
     def _last_identical(self, events: StepEvents, place: int, root: str) -> str | None:
         """The last module call that ended with equal digests before an event."""
@@ -97,52 +80,19 @@ class ForkFinder:
         return self._a.label(int(modules[-1]), root) if len(modules) else None
 
 
-_TENSOR = re.compile(r"\b\w+\[[\d,]*\]\{[^{}]*\}")
+def differing_before(events: StepEvents) -> Positions:
+    """Pairs of events that differ, before the place where the sequences part: [n, 2]."""
+    pairs = events.alignment.pairs[events.differs]
+    return pairs[pairs[:, 0] < events.alignment.common]
 
 
-def inputs_equal(a: View, b: View, places: tuple[int, int]) -> bool | None:
-    """Whether an op's inputs are equal on both sides; None where that is not known.
-
-    An input that nobody could read (a sparse tensor) has no row, but stands in the signature.
-    """
-    one, two = (_inputs(view, place) for view, place in zip((a, b), places, strict=True))
-    if len(one) != len(two):
-        return False
-    known = [
-        equal_content(a.recording, x.tensor, b.recording, y.tensor)
-        for x, y in zip(one, two, strict=True)
-    ]
-    if _named(a, places[0]) > len(one):
-        known.append(None)
-    if False in known:
-        return False
-    return None if None in known else True
-
-
-def equal_content(one: Recording, a: TensorRow, two: Recording, b: TensorRow) -> bool | None:
-    """Whether two tensors hold the same; a view that was not hashed stands for its base.
-
-    None where that is not known: only one of them is hashed, or the views are laid out
-    differently.
-    """
-    if (a.dtype, a.shape) != (b.dtype, b.shape):
-        return False
-    if a.digest is not None and b.digest is not None:
-        return a.digest == b.digest
-    if a.digest is not None or b.digest is not None or a.stride != b.stride:
-        return None
-    bases = one.hashed(a), two.hashed(b)
-    if bases[0] is None or bases[1] is None:
-        return None
-    return bases[0].digest == bases[1].digest
-
-
-def _inputs(view: View, place: int) -> list[ValueRow]:
-    values = view.recording.values(int(view.columns.id[place]))
-    return [value for value in values if value.role == ROLE_IN]
-
-
-def _named(view: View, place: int) -> int:
-    """How many tensors an op's signature names: ``float32[2,3]{3,1}``."""
-    signature = view.recording.event(place).signature
-    return len(_TENSOR.findall(signature)) if signature else 0
+def moved(view: View, place: int, outputs: Iterable[Measured]) -> bool:
+    """Whether an op only put numbers elsewhere, as far as its outputs that differ go."""
+    event = view.recording.event(place)
+    values = view.recording.values(event.id)
+    return moves_values(
+        event.op,
+        inputs=tuple(v.tensor.dtype for v in values if v.role == ROLE_IN),
+        outputs=tuple(v.tensor.dtype for v in values if v.role == ROLE_OUT),
+        slots=tuple(output.baseline.slot for output in outputs if not output.equal),
+    )

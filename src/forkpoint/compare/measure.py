@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from forkpoint.compare.metrics import compare_arrays
@@ -17,7 +19,10 @@ Limits = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One output on both sides. ``close`` is None where that is not known, and ``why`` says it."""
+    """One output on both sides. ``close`` is None where that is not known, and ``why`` says it.
+
+    ``baseline`` is the candidate's where only that has it.
+    """
 
     name: str
     baseline: ValueRow
@@ -51,15 +56,19 @@ class Measurer:
         )
 
     def outputs(self, one: int, two: int) -> tuple[Measured, ...]:
-        """The outputs of two matched events (positions in the columns), by slot."""
+        """The outputs of two matched events (positions in the columns), by name."""
         events = int(self._a.columns.id[one]), int(self._b.columns.id[two])
-        values = [
-            {v.slot: v for v in recording.values(event) if v.role == ROLE_OUT}
+        first, second = (
+            _named(recording.values(event))
             for recording, event in zip((self._a.recording, self._b.recording), events, strict=True)
-        ]
-        return tuple(
-            self.output(value, values[1].get(slot), events)
-            for slot, value in sorted(values[0].items())
+        )
+        return (
+            *(self.output(value, second.get(key), events) for key, value in first.items()),
+            *(
+                Measured(key[0], value, False, None, False, f"{key[0]} is not in the baseline")
+                for key, value in second.items()
+                if key not in first
+            ),
         )
 
     def output(self, a: ValueRow, b: ValueRow | None, events: tuple[int, int]) -> Measured:
@@ -72,13 +81,13 @@ class Measurer:
             why = f"{a.name} is {describe(a.tensor)} and {describe(b.tensor)}"
             return Measured(a.name, a, False, None, False, why)
         limits = limits_for(self._tolerance, a.name, a.tensor.dtype)
-        return self._from_worker(a, events, limits) or self._from_tensors(a, b, limits)
+        return self._from_worker(a, b, events, limits) or self._from_tensors(a, b, limits)
 
     def _from_worker(
-        self, a: ValueRow, events: tuple[int, int], limits: Limits | None
+        self, a: ValueRow, b: ValueRow, events: tuple[int, int], limits: Limits | None
     ) -> Measured | None:
-        row = self._b.recording.metric(events[1], a.slot)
-        if row is None or row.other != events[0] or row.metrics.bit_equal:
+        row = self._b.recording.metric(events[1], b.slot)
+        if a.slot != b.slot or row is None or row.other != events[0] or row.metrics.bit_equal:
             return None
         found = row.metrics
         if self._same_tolerance:
@@ -93,6 +102,17 @@ class Measurer:
             return Measured(a.name, a, False, None, None, f"{a.name or 'the output'} was not kept")
         found = compare_arrays(one.load(a.tensor.id), two.load(b.tensor.id), limits=limits)
         return Measured(a.name, a, False, found, found.close_count == found.count)
+
+
+def _named(values: Iterable[ValueRow]) -> dict[tuple[str, int], ValueRow]:
+    """Outputs by name; a name that comes again has a number."""
+    seen: Counter[str] = Counter()
+    found = {}
+    for value in values:
+        if value.role == ROLE_OUT:
+            found[value.name, seen[value.name]] = value
+            seen[value.name] += 1
+    return found
 
 
 def close_by_bounds(metrics: Metrics, limits: Limits | None) -> bool | None:

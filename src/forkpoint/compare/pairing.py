@@ -1,4 +1,4 @@
-"""Two recordings side by side: common steps, texts numbered alike, events of a step aligned."""
+"""Two recordings side by side: steps and texts numbered alike, events of a step aligned."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forkpoint.compare.align import Alignment, align
+from forkpoint.compare.matching import Match, match_steps, renamed
 from forkpoint.errors import RecordingError
 from forkpoint.store import EventColumns, Recording, StepRow, ValueRow
 from forkpoint_worker.schema import KIND_INPUT, KIND_MODULE, KIND_OP, KIND_WEIGHTS, MODULE, OP
@@ -17,9 +18,14 @@ Positions = NDArray[np.int64]
 
 
 class View:
-    """One recording's events by step, with module and op texts numbered for both sides."""
+    """One recording's events by step, with module and op texts numbered for both sides.
 
-    def __init__(self, recording: Recording, numbers: dict[str, int]) -> None:
+    ``match`` says what its steps and outermost modules are called here.
+    """
+
+    def __init__(
+        self, recording: Recording, numbers: dict[str, int], match: Match | None = None
+    ) -> None:
         self.recording = recording
         self.columns: EventColumns = recording.columns
         table = np.zeros(max(recording.texts, default=0) + 1, dtype=np.int64)
@@ -28,9 +34,10 @@ class View:
         table[0] = numbers[""]
         self.module = table[self.columns.module]
         self.op = table[self.columns.op]
-        self.steps = {step.id: step for step in recording.steps()}
-        self._order = np.argsort(self.columns.step, kind="stable")
-        self._sorted = self.columns.step[self._order]
+        self.steps = renamed(recording.steps(), match)
+        self.step = _numbered(self.columns.step, match)
+        self._order = np.argsort(self.step, kind="stable")
+        self._sorted = self.step[self._order]
 
     def positions(self, step: int) -> Positions:
         """Where in the columns the events of a step lie, in order; without those after it."""
@@ -50,7 +57,7 @@ class View:
         """The position of each step's outermost module call (its last event)."""
         c = self.columns
         found = np.flatnonzero((c.kind == KIND_MODULE) & (self.module == 0) & c.inside)
-        return dict(zip(c.step[found].tolist(), found.tolist(), strict=True))
+        return dict(zip(self.step[found].tolist(), found.tolist(), strict=True))
 
     @cached_property
     def root_values(self) -> dict[int, tuple[ValueRow, ...]]:
@@ -81,7 +88,7 @@ class View:
 
     def _by_step(self, kind: int) -> dict[int, int]:
         found = np.flatnonzero(self.columns.kind == kind)
-        return dict(zip(self.columns.step[found].tolist(), found.tolist(), strict=True))
+        return dict(zip(self.step[found].tolist(), found.tolist(), strict=True))
 
     def digest(self, position: int | None) -> int | None:
         """The digest of an event, None where it has none (or is not there)."""
@@ -94,6 +101,18 @@ class View:
         path = self.recording.text(int(self.columns.module[position])) or root
         call = int(self.columns.call[position])
         return f"{path}#{call + 1}" if call else path
+
+
+def _numbered(steps: Positions, match: Match | None) -> Positions:
+    """The steps of events as they are called here; -1 (before the first step) stays."""
+    if match is None:
+        return steps
+    table = np.arange(-1, int(steps.max(initial=-1)) + 1)
+    for step, number in match.steps.items():
+        if step + 1 < len(table):
+            table[step + 1] = number
+    numbered: Positions = table[steps + 1]
+    return numbered
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +132,14 @@ class StepEvents:
 class Pairing:
     """Both sides of a comparison.
 
-    Raises `RecordingError` where the digests of the two were made in different ways.
+    Steps have the numbers that they have in the baseline; where several threads made them, those
+    of ``like``, an earlier recording of the baseline. Raises `RecordingError` where the digests
+    of the two were made in different ways.
     """
 
-    def __init__(self, baseline: Recording, candidate: Recording) -> None:
+    def __init__(
+        self, baseline: Recording, candidate: Recording, like: Recording | None = None
+    ) -> None:
         names = baseline.manifest.digest.name, candidate.manifest.digest.name
         if names[0] != names[1]:
             raise RecordingError(
@@ -125,8 +148,11 @@ class Pairing:
                 hint="Record both with the same forkpoint.",
             )
         numbers = {"": 0}
-        self.a = View(baseline, numbers)
-        self.b = View(candidate, numbers)
+        again = None if like is None else match_steps(like, baseline)
+        match = match_steps(baseline, candidate)
+        self.by_inputs = match is not None
+        self.a = View(baseline, numbers, again)
+        self.b = View(candidate, numbers, match.then(again) if match and again else match)
         self.steps: tuple[int, ...] = tuple(sorted(self.a.steps.keys() & self.b.steps.keys()))
         self._alignments: dict[tuple[bytes, bytes], Alignment] = {}
 

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
+from forkpoint.compare.forks import differing_before
 from forkpoint.compare.pairing import Pairing, Positions, StepEvents, View
-from forkpoint.model import SequenceDifference
+from forkpoint.model import SequenceDifference, Verdict
 from forkpoint_worker.schema import KIND_OP
 
 _SHOWN = 20
 
 
-def sequence_differences(pairing: Pairing) -> tuple[tuple[SequenceDifference, ...], int]:
+def sequence_differences(pairing: Pairing) -> tuple[SequenceDifference, ...]:
     """The distinct differences of op and module sequences, each at its first step.
 
-    Returns them with the number of steps that have one. A difference holds at most 20 names
-    a side, and a last one that says how many more there are.
+    A difference holds at most 20 names a side, and counts the others.
     """
     found: dict[tuple[tuple[str, ...], tuple[str, ...]], SequenceDifference] = {}
-    steps = 0
     for step in pairing.steps:
         if step in pairing.unchanged:
             continue
         events = pairing.events(step)
         if events.alignment.same:
             continue
-        steps += 1
         difference = _difference(pairing, step, events)
         found.setdefault((difference.only_baseline, difference.only_candidate), difference)
-    return tuple(found.values()), steps
+    return tuple(found.values())
 
 
 def _difference(pairing: Pairing, step: int, events: StepEvents) -> SequenceDifference:
@@ -44,6 +42,8 @@ def _difference(pairing: Pairing, step: int, events: StepEvents) -> SequenceDiff
         module=module,
         only_baseline=_names(pairing.a, only_a, root),
         only_candidate=_names(pairing.b, only_b, root),
+        omitted=(max(0, len(only_a) - _SHOWN), max(0, len(only_b) - _SHOWN)),
+        verdict_before=Verdict.DIVERGENT if len(differing_before(events)) else Verdict.IDENTICAL,
     )
 
 
@@ -53,6 +53,4 @@ def _names(view: View, places: Positions, root: str) -> tuple[str, ...]:
         event = view.recording.event(place)
         module = event.module or root
         names.append(f"{event.op} in {module}" if event.kind == KIND_OP else module)
-    if len(places) > _SHOWN:
-        names.append(f"and {len(places) - _SHOWN} more")
     return tuple(names)

@@ -45,8 +45,8 @@ def _shape_row(key: _Key, steps: Sequence[Step]) -> ShapeRow:
 
 
 def _fork_text(forks: Sequence[Fork]) -> str | None:
-    """The first fork, an op's if there is one: it says more than a module's."""
-    fork = next((f for f in forks if f.kind == "op"), next(iter(forks), None))
+    """The first fork that is proven, else an op's: it says more than a module's."""
+    fork = min(forks, key=lambda f: (not f.proven, f.kind != "op"), default=None)
     if fork is None:
         return None
     return f"{fork.op} in {fork.module}" if fork.op else fork.module
@@ -55,12 +55,13 @@ def _fork_text(forks: Sequence[Fork]) -> str | None:
 def heat_map(pairing: Pairing, steps: Sequence[Step], measurer: Measurer) -> HeatMap:
     """Steps by module calls, for the steps that both sides recorded module by module.
 
-    At most `MAX_STEPS` rows (those that are not identical go first, then the others, each in
-    order) and `MAX_MODULES` columns (outer modules first); what is left out is counted.
+    At most `MAX_STEPS` rows (those that are not identical inside go first, then the others, each
+    in order) and `MAX_MODULES` columns (outer modules first); what is left out is counted.
     """
     recorded = [s for s in steps if pairing.level(s.index) >= MODULE]
-    unlike = [s for s in recorded if s.verdict is not Verdict.IDENTICAL]
-    alike = [s for s in recorded if s.verdict is Verdict.IDENTICAL]
+    alike = [s for s in recorded if s.verdict is Verdict.IDENTICAL and s.inner is None]
+    same = {s.index for s in alike}
+    unlike = [s for s in recorded if s.index not in same]
     chosen = sorted((unlike + alike)[:MAX_STEPS], key=lambda s: s.index)
     rows = {step.index: _cells(pairing, step, measurer) for step in chosen}
     every = tuple(dict.fromkeys(label for row in rows.values() for label in row))

@@ -22,15 +22,27 @@ from forkpoint.model._diagnosis import Experiment, Kernels, Oracle, Origin, Swee
 from forkpoint.model._runs import Coverage, EnvironmentDifference, Neutral, Side, Uncovered
 from forkpoint.model._steps import (
     Fork,
+    ForkInput,
     HeatCell,
     HeatMap,
+    InnerDifference,
+    ReasonKind,
     SequenceDifference,
     ShapeRow,
     Step,
     StepInput,
     StepOutput,
+    WeightDifference,
 )
-from forkpoint.model._values import Metrics, Outcome, Tolerance, Verdict, Worst
+from forkpoint.model._values import (
+    Metrics,
+    Outcome,
+    PlainDifference,
+    Tolerance,
+    Unread,
+    Verdict,
+    Worst,
+)
 from forkpoint.model._watched import WatchedCall, WatchedValue
 
 __all__ = [
@@ -43,18 +55,22 @@ __all__ = [
     "EnvironmentDifference",
     "Experiment",
     "Fork",
+    "ForkInput",
     "HeatCell",
     "HeatMap",
+    "InnerDifference",
     "Kernels",
     "Metrics",
     "Neutral",
     "Oracle",
     "Origin",
     "Outcome",
+    "PlainDifference",
     "RankCut",
     "RankFlip",
     "RankQuality",
     "RankingMetrics",
+    "ReasonKind",
     "SequenceDifference",
     "ShapeRow",
     "Side",
@@ -65,8 +81,10 @@ __all__ = [
     "SweepPoint",
     "Tolerance",
     "Uncovered",
+    "Unread",
     "Verdict",
     "WatchedCall",
     "WatchedValue",
+    "WeightDifference",
     "Worst",
 ]

@@ -8,7 +8,13 @@ from typing import Literal
 from forkpoint.model._artifacts import Artifact
 from forkpoint.model._diagnosis import Experiment, Origin
 from forkpoint.model._runs import Coverage, EnvironmentDifference, Neutral, Side
-from forkpoint.model._steps import HeatMap, SequenceDifference, ShapeRow, Step
+from forkpoint.model._steps import (
+    HeatMap,
+    SequenceDifference,
+    ShapeRow,
+    Step,
+    WeightDifference,
+)
 from forkpoint.model._values import Tolerance, Verdict
 from forkpoint.model._watched import WatchedCall
 
@@ -21,7 +27,9 @@ class Comparison:
 
     ``explanation`` is the verdict in plain words, whole sentences that rest on ``origins`` and
     ``experiments``; ``propagated`` counts the op calls of the diagnosed steps that differ only
-    because their inputs do (null: not diagnosed).
+    because their inputs do (null: not diagnosed). ``weights`` are those that differ, the first
+    few by the step in which they were first seen to, and ``weights_omitted`` counts the others.
+    ``unrepeatable`` names environments whose runs do not agree with each other.
     """
 
     verdict: Verdict
@@ -36,6 +44,9 @@ class Comparison:
     heat: HeatMap
     sequences: tuple[SequenceDifference, ...] = ()
     weights_equal: bool | None = None
+    weights: tuple[WeightDifference, ...] = ()
+    weights_omitted: int = 0
+    unrepeatable: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     explanation: tuple[str, ...] = ()
     origins: tuple[Origin, ...] = ()

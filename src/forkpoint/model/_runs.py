@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One environment of a comparison: what was asked for, what ran."""
+    """One environment of a comparison: what was asked for, what ran.
+
+    ``complete`` is false for a run that did not reach its end.
+    """
 
     name: str
     spec: str
@@ -15,15 +19,21 @@ class Side:
     recording: str
     status: str
     steps: int
+    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvironmentDifference:
-    """A fingerprint entry that is not the same on both sides; null: not there."""
+    """A fingerprint entry that is not the same on both sides; null: not there.
+
+    ``asked`` says that the user set it: a variable, a setting, the script's arguments. Those come
+    first.
+    """
 
     key: str
     baseline: str | None
     candidate: str | None
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +61,11 @@ class Uncovered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """What the verdict rests on. ``notes`` are whole sentences for people."""
+    """What the verdict rests on. ``notes`` are whole sentences for people.
+
+    ``paired_by``: steps are matched by their number, or where several threads made them, in no
+    fixed order, by module and inputs.
+    """
 
     steps: int
     op_level_steps: tuple[int, ...]
@@ -59,3 +73,4 @@ class Coverage:
     events: int
     uncovered: tuple[Uncovered, ...] = ()
     notes: tuple[str, ...] = ()
+    paired_by: Literal["number", "inputs"] = "number"

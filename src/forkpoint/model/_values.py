@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 
 class Verdict(StrEnum):
@@ -37,6 +38,30 @@ class Tolerance:
     name: str
     limits: dict[str, tuple[float, float]] = field(default_factory=dict)
     outputs: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainDifference:
+    """A value that is no tensor and is not the same on both sides, as text; null: not there.
+
+    ``structure`` says that it is the skeleton of a container: its types, keys and lengths.
+    """
+
+    role: Literal["input", "output"]
+    name: str
+    baseline: str | None
+    candidate: str | None
+    structure: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """A value that could not be read, so that nothing is known of it: its place, and its type."""
+
+    side: Literal["baseline", "candidate"]
+    role: Literal["input", "weight", "output"]
+    name: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from forkpoint.model._values import Metrics
+from forkpoint.model._values import Metrics, PlainDifference, Unread, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,9 @@ class WatchedCall:
     ``step`` is the step it lies in or comes after in the baseline (-1: before the first), or
     in the candidate where only that made it (``side``). ``arguments_equal`` and
     ``results_equal`` count plain values, too, and are null where nothing could be compared.
-    ``baseline`` and ``candidate`` are the plain values as text, ``arguments -> results``.
+    ``baseline`` and ``candidate`` are the plain values as text, ``arguments -> results``;
+    ``plain`` are those that differ, ``unread`` what could not be read. ``verdict`` is that of the
+    results, which are outputs like those of a step (null in results of older versions).
     """
 
     function: str
@@ -43,3 +45,6 @@ class WatchedCall:
     values: tuple[WatchedValue, ...]
     baseline: str = ""
     candidate: str = ""
+    plain: tuple[PlainDifference, ...] = ()
+    unread: tuple[Unread, ...] = ()
+    verdict: Verdict | None = None

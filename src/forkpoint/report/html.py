@@ -9,22 +9,21 @@ from pathlib import Path
 
 from plotly.offline import get_plotlyjs
 
+from forkpoint.compare import JUDGED
 from forkpoint.model import Comparison, ShapeRow, Step, Verdict
 from forkpoint.report import diagnosis, words
+from forkpoint.report.forks import differing, fork_groups, fork_label, row_fork, row_note
 from forkpoint.report.heat import HeatData, complete_heat, heat_data, heat_note, heat_summary
 from forkpoint.report.page import asset, data_block, render_page, write_page
 from forkpoint.report.path import TITLE, path_stages
 from forkpoint.report.summary import (
-    differing,
-    fork_groups,
     lead_sentences,
-    row_fork,
-    row_note,
     sentences,
     verdict_counts,
     verdict_sentence,
 )
 from forkpoint.report.sweeps import SweepData, sweep_data, sweep_summary
+from forkpoint.report.watched import WATCHED_COLUMNS, watched_rows
 
 MAX_SHAPES = 240
 
@@ -87,18 +86,23 @@ def to_html(comparison: Comparison) -> str:
         heat_summary=heat_summary(complete_heat(comparison)),
         heat_note=heat_note(comparison.heat),
         max_shapes=MAX_SHAPES,
+        watched_columns=WATCHED_COLUMNS,
+        watched=watched_rows(comparison.watched),
     )
 
 
 def _figures(comparison: Comparison) -> tuple[Figure, ...]:
     steps, shapes = comparison.steps, comparison.shapes
     differ = len(differing(steps))
+    compared = sum(step.verdict in JUDGED for step in steps)
+    left = len(steps) - compared
     forks = [row for row in shapes if _kind(row) == "differs"]
     found = [
         Figure(
             label="Steps that differ",
-            value=f"{differ:,} of {len(steps):,}",
-            detail=f"tolerance: {comparison.tolerance.name}",
+            value=f"{differ:,} of {compared:,}",
+            detail=f"tolerance: {comparison.tolerance.name}"
+            + (f"; {words.counted(left, 'step')} more could not be compared" if left else ""),
         ),
         Figure(
             label="Input shapes that differ",
@@ -112,9 +116,10 @@ def _figures(comparison: Comparison) -> tuple[Figure, ...]:
         group = groups[0]
         where = words.module(group.fork.module, group.root)
         fork = Figure(
-            label="First operator that differs" if group.fork.op else "First module that differs",
+            label=fork_label(group.fork),
             value=words.shorten(words.operator(group.fork.op) if group.fork.op else where, 80),
-            detail=f"in {words.shorten(where, 80)}, {words.counted(len(group.steps), 'step')}",
+            detail=f"in {words.shorten(where, 80)}, {words.counted(len(group.steps), 'step')}"
+            + (f"; {words.shorten(group.note, 200)}" if group.note else ""),
         )
         found.insert(0, fork)
     return tuple(found)

@@ -8,15 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from forkpoint.model import Comparison, Experiment, Sweep
 from forkpoint.report import diagnosis, words
 from forkpoint.report.files import COLUMNS, artifact_rows
+from forkpoint.report.forks import fork_groups, fork_name, row_fork, row_note
 from forkpoint.report.path import TITLE, path_stages, stage_text
-from forkpoint.report.summary import (
-    fork_groups,
-    headline,
-    row_fork,
-    row_note,
-    sentences,
-    verdict_counts,
-)
+from forkpoint.report.summary import headline, sentences, verdict_counts
+from forkpoint.report.watched import WATCHED_COLUMNS, watched_rows
 
 MAX_ROWS = 20
 MAX_NAME = 100
@@ -87,7 +82,7 @@ def _experiment(one: Experiment) -> str:
 def _tables(comparison: Comparison) -> Iterator[str]:
     yield markdown_table(
         "First forks, among the events recorded",
-        ("steps", "operator", "module", "max abs", "max ULP"),
+        ("steps", "operator", "module", "max abs", "max ULP", "its inputs"),
         [
             (
                 words.ranges(group.steps, limit=6),
@@ -95,6 +90,7 @@ def _tables(comparison: Comparison) -> Iterator[str]:
                 words.module(group.fork.module, group.root),
                 words.number(group.max_abs),
                 words.ulp(group.max_ulp),
+                group.note or "all read and equal",
             )
             for group in fork_groups(comparison.steps)
         ],
@@ -116,6 +112,7 @@ def _tables(comparison: Comparison) -> Iterator[str]:
             for entry in comparison.environment
         ],
     )
+    yield markdown_table("Watched functions", WATCHED_COLUMNS, watched_rows(comparison.watched))
     yield markdown_table("Files that differ", COLUMNS, artifact_rows(comparison.artifacts))
     yield markdown_table(
         "Ran, and could not be seen",
@@ -132,7 +129,7 @@ def _shape_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
             words.shapes(row.shapes),
             words.count(len(row.steps)),
             verdict_counts(row.verdicts),
-            words.fork_name(fork) if fork else row_note(row, by_index),
+            fork_name(fork) if fork else row_note(row, by_index),
             "" if row.max_abs is None else words.number(row.max_abs),
             "" if row.max_ulp is None else words.ulp(row.max_ulp),
         )

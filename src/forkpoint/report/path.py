@@ -1,4 +1,4 @@
-"""The path of a difference, from the first operator to the last rank, as far as is known."""
+"""The path of a difference, from where it is first seen to the last rank."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from forkpoint.model import Artifact, Comparison, RankingMetrics, Verdict
 from forkpoint.report import words
 from forkpoint.report.files import artifact_name
+from forkpoint.report.forks import fork_groups, missing
 from forkpoint.report.heat import ABSENT, IDENTICAL, complete_heat, letter
-from forkpoint.report.summary import fork_groups
 
-TITLE = "From the first operator to the last rank"
+TITLE = "From the first difference to the last rank"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +58,11 @@ def _fork(comparison: Comparison) -> Iterator[Stage]:
     # the same module counts once, whether a step shows its operator or not
     left = len({(one.root, one.fork.module) for one in groups}) - 1
     others = f", and {words.counted(left, 'other module')}" if left else ""
+    note = f" ({missing(group.fork)})" if group.fork.op and not group.fork.proven else ""
     size = "" if group.max_abs is None else f", max abs {words.number(group.max_abs)}"
     yield Stage(
-        name="first fork",
-        said=f"{words.place(group.fork, group.root)}{others}",
+        name="first fork" if group.fork.proven or not group.fork.op else "first seen",
+        said=f"{words.place(group.fork, group.root)}{note}{others}",
         detail=f"in {forked:,} of {words.counted(total, 'step')}{size}",
         changed=forked,
         total=total,

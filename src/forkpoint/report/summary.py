@@ -6,30 +6,25 @@ what was not measured is said to be so, and different inputs are named before an
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
-from forkpoint.compare import DIFFERING
-from forkpoint.model import Comparison, Fork, Metrics, ShapeRow, Step, Verdict
-from forkpoint.report.premises import premises
-from forkpoint.report.watched import watched_sentences
+from forkpoint.compare import DIFFERING, JUDGED
+from forkpoint.model import Comparison, PlainDifference, ReasonKind, Step, Verdict
+from forkpoint.report.forks import differing, fork_sentences
+from forkpoint.report.premises import neutral_sentence, other_sequences, premises, sequence_sentence
+from forkpoint.report.watched import unlike_calls, watched_sentences
 from forkpoint.report.words import (
+    LONG_NAME,
     VERDICTS,
     counted,
     every,
     number,
-    place,
+    operator,
     plain,
     ranges,
+    shorten,
     ulp,
 )
-
-INPUTS_DIFFER = "inputs differ"
-"""Said in the place of a fork of steps that were given what earlier ones returned."""
-
-_SAID_BY_COUNTS = DIFFERING | {Verdict.IDENTICAL}
-"""Verdicts whose headline counts steps; the headline of any other is its first premise."""
 
 
 def headline(comparison: Comparison) -> str:
@@ -38,30 +33,38 @@ def headline(comparison: Comparison) -> str:
 
 
 def verdict_sentence(comparison: Comparison) -> str:
-    """The verdict in plain words and what it counts."""
-    say = {
-        Verdict.IDENTICAL: _identical,
-        Verdict.WITHIN_TOLERANCE: _within,
-        Verdict.DIVERGENT: _divergent,
-    }.get(comparison.verdict, _premise)
-    return plain(f"{VERDICTS[comparison.verdict]}: {say(comparison)}")
+    """The verdict in plain words and what it counts; that other operators ran is said first."""
+    if comparison.verdict in JUDGED:
+        said = _outputs(comparison)
+        other = other_sequences(comparison)
+        if other:
+            total = counted(len(comparison.steps), "step")
+            said = f"other operators or modules ran in {other:,} of {total}; {said}"
+    else:
+        said = _premise(comparison)
+    return plain(f"{VERDICTS[comparison.verdict]}: {said}")
 
 
 def lead_sentences(comparison: Comparison) -> tuple[str, ...]:
-    """The diagnosis, or else the first fork, where the verdict is one about numbers."""
-    if comparison.verdict not in DIFFERING:
+    """Other operators, then the diagnosis or the first fork, where outputs were compared."""
+    if comparison.verdict not in JUDGED:
         return ()
-    found = comparison.explanation
+    found = comparison.explanation if comparison.verdict in DIFFERING else ()
     if not (found and comparison.origins):
         found = (*fork_sentences(comparison), *found)
-    return tuple(plain(sentence) for sentence in found)
+    said = (
+        *sequence_sentence(comparison),
+        *_values(comparison.steps),
+        *found,
+        *_inner(comparison.steps),
+    )
+    return tuple(plain(sentence) for sentence in said)
 
 
 def sentences(comparison: Comparison) -> tuple[str, ...]:
     """What is found beyond the headline: premises first, then sizes, then what it rests on."""
-    said = 0 if comparison.verdict in _SAID_BY_COUNTS else 1
     found = (
-        *premises(comparison)[said:],
+        *premises(comparison),
         *_so_far(comparison),
         *_sizes(comparison),
         *_by_shape(comparison),
@@ -69,39 +72,9 @@ def sentences(comparison: Comparison) -> tuple[str, ...]:
         neutral_sentence(comparison),
         coverage_sentence(comparison),
     )
-    return tuple(plain(sentence) for sentence in found)
-
-
-def fork_sentences(comparison: Comparison) -> tuple[str, ...]:
-    """Where the steps fork: the commonest place for ops, and for modules where no op is known."""
-    forked = [step for step in comparison.steps if step.fork]
-    by_op = [step for step in forked if step.fork and step.fork.kind == "op"]
-    by_module = [step for step in forked if step.fork and step.fork.kind == "module"]
-    # "all 3 steps" would be taken for all that differ
-    differ = max(len(forked), len(differing(comparison.steps)))
-    parts: list[str] = []
-    if by_op:
-        found = _fork_groups(by_op, differ)
-        parts.append(f"The first operator that differs, among the events recorded, is {found}.")
-    if by_module:
-        lead = (
-            "Where operators were not recorded, the first module that returns other bits"
-            if by_op
-            else "The first module that returns other bits, among the events recorded,"
-        )
-        parts.append(f"{lead} is {_fork_groups(by_module, differ)}.")
-    return tuple(parts)
-
-
-def neutral_sentence(comparison: Comparison) -> str:
-    """Whether recording changed the numbers."""
-    neutral = comparison.neutral
-    lead = {
-        True: "Recording did not change the numbers",
-        False: "Recording changed the numbers, so nothing here is reliable",
-        None: "Whether recording changes the numbers was not checked",
-    }[neutral.equal]
-    return f"{lead}: {_sentence(neutral.evidence)}" if neutral.evidence else f"{lead}."
+    said = {_premise(comparison)} if comparison.verdict not in JUDGED else set()
+    told = (sentence for sentence in found if _lower_first(sentence) not in said)
+    return tuple(plain(sentence) for sentence in dict.fromkeys(told))
 
 
 def coverage_sentence(comparison: Comparison) -> str:
@@ -109,7 +82,7 @@ def coverage_sentence(comparison: Comparison) -> str:
     coverage = comparison.coverage
     op_level = coverage.op_level_steps
     text = f"Compared {counted(coverage.steps, 'step')} and {counted(coverage.events, 'event')}"
-    if len(op_level) == coverage.steps:
+    if op_level and len(op_level) == coverage.steps:
         text += "; every step was recorded operator by operator"
     elif op_level:
         text += f"; {counted(len(op_level), 'step')} recorded operator by operator"
@@ -122,73 +95,6 @@ def coverage_sentence(comparison: Comparison) -> str:
     return text
 
 
-def differing(steps: Iterable[Step]) -> list[Step]:
-    """The steps whose numbers differ in at least one bit."""
-    return [step for step in steps if step.verdict in DIFFERING]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForkGroup:
-    """The steps whose fork lies in one place; ``measured`` holds the metrics at hand there."""
-
-    fork: Fork
-    root: str
-    steps: tuple[int, ...]
-    measured: tuple[Metrics, ...]
-
-    @property
-    def max_abs(self) -> float | None:
-        """The largest difference at the fork, or None where nothing was measured."""
-        return max((metrics.max_abs for metrics in self.measured), default=None)
-
-    @property
-    def max_ulp(self) -> int | None:
-        """The largest ULP distance at the fork."""
-        return max((m.max_ulp for m in self.measured if m.max_ulp is not None), default=None)
-
-    @property
-    def equal_fraction(self) -> float | None:
-        """The smallest share of equal values at the fork."""
-        return min((metrics.equal_fraction for metrics in self.measured), default=None)
-
-
-def fork_groups(steps: Iterable[Step]) -> tuple[ForkGroup, ...]:
-    """Forks by place: those of operators first, then the commonest."""
-    places: dict[tuple[str, ...], list[tuple[Fork, Step]]] = {}
-    for step in steps:
-        if step.fork:
-            key = (step.module, step.fork.module, step.fork.op or "", step.fork.kind)
-            places.setdefault(key, []).append((step.fork, step))
-    groups = [
-        ForkGroup(
-            fork=members[0][0],
-            root=members[0][1].module,
-            steps=tuple(step.index for _, step in members),
-            measured=tuple(fork.metrics for fork, _ in members if fork.metrics),
-        )
-        for members in places.values()
-    ]
-    return tuple(sorted(groups, key=lambda g: (g.fork.kind != "op", -len(g.steps), g.steps[0])))
-
-
-def fork_order(steps: Iterable[Step]) -> list[Step]:
-    """The steps that fork; those recorded op by op first, as they say most."""
-    forked = [step for step in steps if step.fork]
-    return sorted(forked, key=lambda s: (s.fork is None or s.fork.kind != "op", s.index))
-
-
-def row_fork(row: ShapeRow, by_index: Mapping[int, Step]) -> Fork | None:
-    """The fork that speaks for a row of the table by shape: an op's before a module's."""
-    steps = fork_order(by_index[index] for index in row.steps if index in by_index)
-    return steps[0].fork if steps else None
-
-
-def row_note(row: ShapeRow, by_index: Mapping[int, Step]) -> str:
-    """Why a row of the table by shape has no fork, where there is more to say than that."""
-    steps = (by_index[index] for index in row.steps if index in by_index)
-    return INPUTS_DIFFER if any(step.chained for step in steps) else ""
-
-
 def verdict_counts(verdicts: Mapping[str, int]) -> str:
     """``divergent``, or where a group disagrees ``divergent 3, identical 1``."""
     spelled = {VERDICTS[Verdict(name)]: many for name, many in verdicts.items() if many}
@@ -197,45 +103,58 @@ def verdict_counts(verdicts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {many:,}" for name, many in spelled.items())
 
 
-def _identical(comparison: Comparison) -> str:
-    steps = comparison.coverage.steps
-    return f"in {every(steps, 'step')}, every event recorded has the same bits."
-
-
-def _files_alone(comparison: Comparison, how: str) -> str:
-    """Where the verdict is that of the files that the runs wrote; empty where it is not."""
-    if any(step.verdict is not Verdict.IDENTICAL for step in comparison.steps):
-        return ""
-    alike = _identical(comparison).removesuffix(".")
-    return f"{alike}; files that the runs wrote differ{how}."
-
-
-def _within(comparison: Comparison) -> str:
-    within = f", all of them within the tolerance '{comparison.tolerance.name}'"
-    differ = len(differing(comparison.steps))
-    return _files_alone(comparison, within) or (
-        f"{differ:,} of {counted(len(comparison.steps), 'step')} differ in bits{within}."
-    )
-
-
-def _divergent(comparison: Comparison) -> str:
-    if alone := _files_alone(comparison, ""):
-        return alone
-    differ = differing(comparison.steps)
-    total = counted(len(comparison.steps), "step")
-    text = f"{len(differ):,} of {total} differ"
-    beyond = [step for step in differ if step.verdict is Verdict.DIVERGENT]
-    unmeasured = sum(map(_is_unmeasured, beyond))
-    if len(beyond) < len(differ) or unmeasured:
-        text += f", {len(beyond) - unmeasured:,} of them beyond "
-        text += f"the tolerance '{comparison.tolerance.name}'"
-    if unmeasured:
-        text += f", {unmeasured:,} by an amount that was not measured"
+def _outputs(comparison: Comparison) -> str:
+    """What the outputs show: those of the steps, results of watched functions, files."""
+    parts = [_steps(comparison.steps, comparison)]
+    unlike = unlike_calls(comparison.watched)
+    if unlike:
+        total = counted(len(comparison.watched), "call")
+        parts.append(f"{len(unlike):,} of {total} of watched functions gave other results")
+    if any(one.verdict is not Verdict.IDENTICAL for one in comparison.artifacts):
+        parts.append("files that the runs wrote differ")
+    text = "; ".join(parts)
+    if comparison.verdict is Verdict.WITHIN_TOLERANCE:
+        text += f", all of them within the tolerance '{comparison.tolerance.name}'"
     return f"{text}."
+
+
+def _steps(steps: Sequence[Step], comparison: Comparison) -> str:
+    differ = differing(steps)
+    if differ:
+        bits = " in bits" if comparison.verdict is Verdict.WITHIN_TOLERANCE else ""
+        text = f"{len(differ):,} of {counted(len(steps), 'step')} differ{bits}"
+        return text + _beyond(differ, comparison)
+    if all(step.verdict is Verdict.IDENTICAL for step in steps):
+        return f"in {every(len(steps), 'step')}, the outputs are identical"
+    return "no step is known to differ"
+
+
+def _beyond(differ: Sequence[Step], comparison: Comparison) -> str:
+    """How many of the steps that differ do so beyond the tolerance, and how many otherwise."""
+    beyond = [step for step in differ if step.verdict is Verdict.DIVERGENT]
+    unmeasured = [step for step in beyond if _is_unmeasured(step)]
+    other = [step for step in beyond if _is_of_values(step)]
+    far = len(beyond) - len(unmeasured) - len(other)
+    text = ""
+    if comparison.verdict is not Verdict.DIVERGENT or far == len(differ):
+        return text
+    if far or not (unmeasured or other):
+        text += f", {far:,} of them beyond the tolerance '{comparison.tolerance.name}'"
+    if other:
+        text += f", {len(other):,} in values or structure, which must be equal"
+    if unmeasured:
+        text += f", {len(unmeasured):,} by an amount that was not measured"
+    return text
+
+
+def _is_of_values(step: Step) -> bool:
+    return step.reason_kind in (ReasonKind.STRUCTURE, ReasonKind.PLAIN_VALUES)
 
 
 def _is_unmeasured(step: Step) -> bool:
     """Whether a step counts as divergent only because an output that differs has no metrics."""
+    if _is_of_values(step):
+        return False
     outputs = [output for output in step.outputs if not output.equal]
     known = [output.metrics for output in outputs if output.metrics]
     return len(known) < len(outputs) and all(m.close_count == m.count for m in known)
@@ -246,24 +165,51 @@ def _premise(comparison: Comparison) -> str:
     if found:
         return _lower_first(found[0])
     return {
-        Verdict.NOT_COMPARABLE: "the two runs did not do the same work.",
+        Verdict.NOT_COMPARABLE: "not everything could be compared.",
         Verdict.NOT_REPEATABLE: "one environment disagrees with itself.",
     }.get(comparison.verdict, "at least one run did not reach its end.")
 
 
-def _fork_groups(steps: list[Step], differ: int) -> str:
-    """``X (9 steps), Y (3 steps)``; ``X (all 12 steps)`` where no more than these differ."""
-    groups = Counter(place(step.fork, step.module) for step in steps if step.fork)
-    total = len(steps)
-    if len(groups) == 1:
-        scope = every(total, "step") if total == differ else counted(total, "step")
-        named = f"{next(iter(groups))} ({scope})"
-    else:
-        common = groups.most_common(3)
-        named = ", ".join(f"{name} ({counted(many, 'step')})" for name, many in common)
-        if len(groups) > len(common):
-            named += f" and {counted(len(groups) - len(common), 'other place')}"
-    return named
+def _values(steps: Sequence[Step]) -> Iterator[str]:
+    """Outputs that are no tensors and differ, the first of them with what it is."""
+    unlike = [
+        (step, [value for value in step.values if value.role == "output"])
+        for step in differing(steps)
+    ]
+    unlike = [(step, values) for step, values in unlike if values]
+    if unlike:
+        step, values = unlike[0]
+        named = next((value for value in values if not value.structure), values[0])
+        yield (
+            f"In {counted(len(unlike), 'step')} an output that is no tensor, or the structure of "
+            f"the outputs, is not the same: {_contrast(named)} in step {step.index}."
+        )
+
+
+def _contrast(value: PlainDifference) -> str:
+    name = "the structure" if value.structure else shorten(value.name, LONG_NAME) or "a value"
+    one, two = (
+        "not there" if text is None else shorten(text, LONG_NAME)
+        for text in (value.baseline, value.candidate)
+    )
+    return f"{name} is {one} in the baseline, {two} in the candidate,"
+
+
+def _inner(steps: Sequence[Step]) -> Iterator[str]:
+    """What differs inside of steps whose outputs are identical."""
+    found = [step for step in steps if step.inner]
+    if not found:
+        return
+    first = found[0]
+    assert first.inner is not None
+    where = shorten(first.inner.module or first.module, LONG_NAME)
+    if first.inner.op:
+        where = f"{shorten(operator(first.inner.op), LONG_NAME)} in {where}"
+    yield (
+        f"Inside, {first.inner.differing:,} of {counted(first.inner.compared, 'event')} of step "
+        f"{first.index} differ, first {where}; its outputs do not show it "
+        f"({counted(len(found), 'such step')})."
+    )
 
 
 def _so_far(comparison: Comparison) -> Iterator[str]:
@@ -278,7 +224,7 @@ def _so_far(comparison: Comparison) -> Iterator[str]:
 def _sizes(comparison: Comparison) -> Iterator[str]:
     measured = [
         (output.metrics, step)
-        for step in comparison.steps
+        for step in differing(comparison.steps)
         for output in step.outputs
         if output.metrics and not output.metrics.bit_equal
     ]
@@ -301,25 +247,24 @@ def _sizes(comparison: Comparison) -> Iterator[str]:
 
 
 def _by_shape(comparison: Comparison) -> Iterator[str]:
+    """Whether it goes by the shape of inputs; not said where some shape was not compared."""
     if comparison.verdict not in DIFFERING:
         return
     same = {Verdict.IDENTICAL.value}
     chained = {step.index for step in comparison.steps if step.chained}
     rows = [row for row in comparison.shapes if chained.isdisjoint(row.steps)]
     whole = [row for row in rows if set(row.verdicts) <= same]
-    part = len(rows) - len(whole)
+    part = [row for row in rows if set(row.verdicts) & DIFFERING]
     if whole and part:
-        yield (
-            f"It depends on the input: {part:,} of {counted(len(rows), 'shape')} "
-            f"differ, {len(whole):,} are identical."
+        other = len(rows) - len(whole) - len(part)
+        text = (
+            f"It depends on the input: {len(part):,} of {counted(len(rows), 'shape')} "
+            f"differ, {len(whole):,} are identical"
         )
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+        yield text + (f", {other:,} could not be compared." if other else ".")
 
 
 def _lower_first(text: str) -> str:
     """Lower the first letter of our own sentences; never touch a name in capitals."""
-    starts = ("The ", "An ", "Baseline ")
+    starts = ("The ", "An ", "Baseline ", "Recording ", "In ", "Of ", "Other ", "Calls ")
     return text[0].lower() + text[1:] if text.startswith(starts) else text

@@ -16,18 +16,11 @@ from rich.text import Text
 from forkpoint.model import Comparison, Coverage, ShapeRow, Side, Step, Verdict
 from forkpoint.report import words
 from forkpoint.report.files import COLUMNS, artifact_rows
-from forkpoint.report.summary import (
-    ForkGroup,
-    fork_groups,
-    headline,
-    row_fork,
-    row_note,
-    sentences,
-    verdict_counts,
-)
+from forkpoint.report.forks import ForkGroup, fork_groups, fork_name, row_fork, row_note
+from forkpoint.report.summary import headline, sentences, verdict_counts
 from forkpoint.report.tables import MAX_NAME, MAX_ROWS, cut, item, plain_table, titled_table
 from forkpoint.report.terminal_diagnosis import print_diagnosis, print_path
-from forkpoint.report.watched import watched_rows
+from forkpoint.report.watched import WATCHED_COLUMNS, watched_rows
 
 MAX_FORKS = 12
 MAX_ENVIRONMENT = 40
@@ -118,7 +111,7 @@ def _shape_cells(
         Text(shape),
         words.count(len(row.steps)),
         Text(verdict_counts(row.verdicts), style=_STYLES[worst]),
-        Text(words.shorten(words.fork_name(fork), 40) if fork else row_note(row, by_index) or "-"),
+        Text(words.shorten(fork_name(fork), 40) if fork else row_note(row, by_index) or "-"),
         "0" if same else _or_dash(row.max_abs),
         "0" if same else ("-" if row.max_ulp is None else words.ulp(row.max_ulp)),
     )
@@ -146,11 +139,15 @@ def _fork_cells(group: ForkGroup) -> tuple[Text | str, ...]:
     module = words.shorten(words.module(fork.module, group.root), MAX_NAME)
     return (
         Text(words.ranges(group.steps, limit=4)),
-        Text(f"{words.shorten(operator, MAX_NAME)}\nin {module}"),
+        Text(f"{words.shorten(operator, MAX_NAME)}\nin {module}{_note(group)}"),
         _or_dash(group.max_abs),
         "-" if group.max_ulp is None else words.ulp(group.max_ulp),
         "-" if equal is None else words.percent(equal),
     )
+
+
+def _note(group: ForkGroup) -> str:
+    return f"\n({words.shorten(group.note, 3 * MAX_NAME)})" if group.note else ""
 
 
 def _environment_table(comparison: Comparison) -> Table | None:
@@ -175,7 +172,7 @@ def _other_tables(comparison: Comparison) -> Iterable[Table]:
     if comparison.watched:
         yield plain_table(
             "Watched functions",
-            ("function", "value", "shape", "difference"),
+            WATCHED_COLUMNS,
             watched_rows(comparison.watched),
         )
     rows = artifact_rows(comparison.artifacts)

@@ -145,8 +145,3 @@ def difference(metrics: Metrics | None) -> str:
     if metrics.nonfinite_mismatches:
         parts.append(f"{metrics.nonfinite_mismatches:,} NaN or infinity on one side")
     return ", ".join(parts)
-
-
-def fork_name(fork: Fork) -> str:
-    """The shortest name of a fork: its operator, or else its module."""
-    return operator(fork.op) if fork.op else fork.module or "the model itself"

@@ -72,6 +72,28 @@ def test_recording_leaves_the_modes_alone(tmp):
         assert out.requires_grad == (context is torch.enable_grad)
 
 
+def _distribution(folder, name, version):
+    place = os.path.join(folder, "%s-%s.dist-info" % (name, version))
+    os.makedirs(place)
+    with open(os.path.join(place, "METADATA"), "w") as stream:
+        stream.write("Metadata-Version: 2.1\nName: %s\nVersion: %s\n" % (name, version))
+
+
+def test_packages_that_another_package_carries_are_not_installed(tmp):
+    site = os.path.join(str(tmp), "site")
+    carried = os.path.join(site, "carrier", "_parts", "wheels")
+    beside = os.path.join(site, "no_package", "more")
+    for folder, name in ((site, "Carrier"), (carried, "vendored"), (beside, "installed_too")):
+        _distribution(folder, name, "1.5")
+    _distribution(carried, "Carrier", "0.1")  # it hides no other of its name
+    open(os.path.join(site, "carrier", "__init__.py"), "w").close()
+    with unittest.mock.patch.object(sys, "path", [carried, *sys.path, site, beside]):
+        found = fingerprint.collect()
+    assert found["package.carrier"] == "1.5"
+    assert found["package.installed-too"] == "1.5"
+    assert "package.vendored" not in found
+
+
 def test_the_fingerprint_has_variables_that_change_results(tmp):
     names = ("OMP_WAIT_POLICY", "CUBLAS_WORKSPACE_CONFIG", "DISABLE_ADDMM_CUDA_LT")
     with unittest.mock.patch.dict(os.environ, dict.fromkeys(names + ("CUDA_TOKEN", "X_Y"), "1")):
