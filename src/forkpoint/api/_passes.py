@@ -86,10 +86,11 @@ class Passes:
         )
 
     def diff(self, suffix: str) -> Comparison:
-        """Compare what both sides recorded in one pass."""
+        """Compare what both sides recorded in one pass; steps are numbered as in the first."""
         one, two = self.environments
-        context = Context(specs=(one.spec.text, two.spec.text), reproduce=self.reproduce)
-        with self.sides(suffix) as pair:
+        specs = one.spec.text, two.spec.text
+        with self.sides(suffix) as pair, self.sides("") as (first, _):
+            context = Context(specs=specs, reproduce=self.reproduce, like=first if suffix else None)
             return diff_recordings(*pair, tolerance=self.tolerance, context=context)
 
     @contextmanager
