@@ -66,3 +66,10 @@ def test_damage_is_named(data: str | bytes, said: str) -> None:
     with pytest.raises(UsageError, match=said) as caught:
         from_json(data)
     assert "--format json" in caught.value.hint
+
+
+def test_a_key_that_is_no_verdict_is_refused() -> None:
+    data = json.loads(to_json(examples.demo()))
+    data["shapes"][0]["verdicts"] = {"-r /etc/passwd": 3}
+    with pytest.raises(UsageError, match="is no verdict"):
+        from_json(json.dumps(data).encode())

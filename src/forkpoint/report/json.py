@@ -13,7 +13,7 @@ from forkpoint.audit import Audit
 from forkpoint.bisect import BISECT_SCHEMA, HISTORY_SCHEMA, Bisection, History
 from forkpoint.errors import UsageError
 from forkpoint.inert import HIDDEN, encodable
-from forkpoint.model import ARTIFACTS_SCHEMA, SCHEMA, ArtifactComparison, Comparison
+from forkpoint.model import ARTIFACTS_SCHEMA, SCHEMA, ArtifactComparison, Comparison, Verdict
 from forkpoint.untrusted import read_file
 
 LARGEST = 1 << 28
@@ -40,6 +40,7 @@ def from_json(data: bytes | str) -> Comparison:
     except (msgspec.DecodeError, ValueError, OverflowError, RecursionError) as error:
         raise UsageError(f"This is not JSON: {error}.", hint=_AGAIN) from error
     _check_heat(comparison)
+    _check_verdicts(comparison)
     return comparison
 
 
@@ -122,6 +123,16 @@ def _schema(kind: type, name: str, title: str) -> dict[str, object]:
     }
     # to plain JSON types: what is returned is equal to what a file of it reads back as
     return cast("dict[str, object]", msgspec.json.decode(msgspec.json.encode(schema)))
+
+
+def _check_verdicts(comparison: Comparison) -> None:
+    """Verdicts that are keys are plain text for the decoder."""
+    known = {str(verdict) for verdict in Verdict}
+    for i, row in enumerate(comparison.shapes):
+        for name in row.verdicts.keys() - known:
+            raise UsageError(
+                f"{name[:40]!r} is no verdict - at `$.shapes[{i}].verdicts`.", hint=_AGAIN
+            )
 
 
 def _check_heat(comparison: Comparison) -> None:
