@@ -18,6 +18,15 @@ OriginKey = tuple[str, tuple[str, ...]]
 """An op, and the dtypes of its inputs."""
 
 
+_FILLS = frozenset(
+    (
+        *("bernoulli_", "cauchy_", "exponential_", "geometric_", "log_normal_", "normal_"),
+        *("random_", "uniform_"),
+    )
+)
+"""Ops that fill memory with random numbers, whatever lay in it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unlike:
     """One input of a differing call that is not known to be equal.
@@ -123,8 +132,13 @@ def _given_equal(
     pairing: Pairing, places: tuple[int, int], event: EventRow, values: Sequence[ValueRow]
 ) -> bool | None:
     """Whether a call was given the same: all was read, a random generator's state included."""
-    found = inputs_equal(pairing.a, pairing.b, places)
     draws = work_of(event.op, event.signature) is Work.DRAWS
+    fills = event.op.partition(".")[2].partition(".")[0] in _FILLS
+    found = (
+        _drawn_equal(pairing, places, values)
+        if fills
+        else inputs_equal(pairing.a, pairing.b, places)
+    )
     unseen = draws and not any(value.name == GENERATOR for value in values)
     unread = (
         row.role == ROLE_IN
@@ -132,6 +146,29 @@ def _given_equal(
         for row in view.recording.unread(int(view.columns.id[place]))
     )
     return None if found and (unseen or any(unread)) else found
+
+
+def _drawn_equal(
+    pairing: Pairing, places: tuple[int, int], values: Sequence[ValueRow]
+) -> bool | None:
+    """As `inputs_equal`, without what lay in the memory that is filled: it takes no part.
+
+    That is the first tensor, often one that nobody had written to yet.
+    """
+    one, two = pairing.a.recording, pairing.b.recording
+    other = {
+        v.slot: v for v in two.values(int(pairing.b.columns.id[places[1]])) if v.role == ROLE_IN
+    }
+    given = [v for v in values if v.role == ROLE_IN]
+    if len(given) != len(other):
+        return False
+    known = [
+        equal_content(one, v.tensor, two, other[v.slot].tensor) if v.slot in other else False
+        for v in given[1:]
+    ]
+    if False in known:
+        return False
+    return None if None in known else True
 
 
 def _passes_on(op: str, inputs: Sequence[str], measured: Sequence[Measured]) -> bool:
