@@ -137,7 +137,8 @@ def test_statuses(
 
 def test_output_is_the_scripts(ended: Callable[[str], Ended]) -> None:
     assert ended("completed").out == "said\n"
-    assert ended("stopped").out == "cleaned\n"
+    # a script that has shown enough is left where it is: nothing of it runs that has not run yet
+    assert ended("stopped").out == ""
     assert "bad words" in ended("exit text").err
 
 

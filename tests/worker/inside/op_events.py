@@ -113,8 +113,9 @@ def test_writing_to_an_input_of_the_step(tmp):
             Does(lambda x: x.add_(1))(x)
     seen = Recorded(tmp)
     assert len(set(seen.roots())) == 3
-    inputs = [e.digest for e in seen.of("input")]
-    assert inputs[1:] == seen.roots()[:2]
+    taken = [e.inputs[0]["digest"] for e in seen.of("input")]
+    given = [e.outputs[0]["digest"] for e in seen.of("module")]
+    assert taken[1:] == given[:2]
 
 
 def test_out_arguments(tmp):
