@@ -144,7 +144,7 @@ class _Rebuilding:
         mine, text = text_of(own), _next(self._texts)
         if len(mine) > MAX_TEXT or len(text) > MAX_TEXT:
             raise Unlike("it returns a plain value of more than %d characters" % MAX_TEXT)
-        return own if mine == text else _read(text)
+        return own if mine == text else _like(own, _read(text))
 
     def _numpy(self, own: Any) -> Any:
         read = from_numpy(own)
@@ -176,6 +176,19 @@ def _read(text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         raise Unlike("its plain value %s cannot be read back" % text[:60]) from None
+
+
+def _like(own: Any, read: Any) -> Any:
+    """The value that was read, of one's own class where that is a kind of str, int and so on.
+
+    Digests count classes, and a text does not tell them: `torch.__version__` is a kind of str.
+    """
+    if type(own) in PLAIN or not isinstance(own, type(read)):
+        return read
+    try:
+        return type(own)(read)
+    except Exception as error:  # it runs code of a class of the script's
+        raise Unlike("it returns a %s (%s)" % (type(own).__name__, error)) from error
 
 
 def _assembled(value: Any, made: Sequence[Any]) -> Any:

@@ -56,6 +56,22 @@ def many():
 
 SIDE_EFFECT = False
 
+class Tag(str):
+    pass
+
+def tagged():
+    return base(), Tag("bad" if bad() else "good")
+
+class Fixed(str):
+    def __new__(cls, *, text):
+        return super().__new__(cls, text)
+
+def fixed():
+    return Fixed(text="bad" if bad() else "good")
+
+def tagged_on_one_side():
+    return Tag("bad") if bad() else "good"
+
 def other_names():
     return {"b": base()} if bad() else {"a": base()}
 
@@ -156,6 +172,25 @@ def test_plain_values_are_read_back_or_not_at_all(tmp):
     good, bad, _, b = both(tmp, lambda m: m.numbers(), ["numbers"])
     assert not b.uncovered
     assert repr(bad) == repr(good) == "(inf, 0.0, True)"
+
+
+def test_plain_values_of_other_classes_keep_them(tmp):
+    good, bad, _, b = both(tmp, lambda m: m.tagged(), ["tagged"])
+    assert torch.equal(good[0], bad[0]) and bad[1] == "good"
+    assert type(bad[1]).__name__ == "Tag"
+    assert not b.uncovered
+
+
+def test_a_class_that_takes_no_text_is_not_swapped(tmp):
+    _, bad, _, b = both(tmp, lambda m: m.fixed(), ["fixed"])
+    assert bad == "bad"
+    assert [reason.partition(" (")[0] for reason in why(b)] == ["it returns a Fixed"]
+
+
+def test_a_class_that_the_reference_has_not_is_not_swapped(tmp):
+    _, bad, _, b = both(tmp, lambda m: m.tagged_on_one_side(), ["tagged_on_one_side"])
+    assert bad == "bad"
+    assert why(b) == ["what was rebuilt has not the digest that the reference recorded"]
 
 
 def test_text_that_looks_like_another_value_is_told_apart(tmp):
