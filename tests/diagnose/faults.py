@@ -22,7 +22,7 @@ def plant(name, overload, when):
         result = op.redispatch(below, *args, **kwargs)
         if not when(*args, **kwargs):
             return result
-        first = result[0] if isinstance(result, tuple) else result
+        first = result[0] if isinstance(result, (list, tuple)) else result
         if first.numel():
             one = first.as_strided((1,), (1,))
             one.copy_(torch.nextafter(one, torch.full_like(one, float("inf"))))
@@ -60,7 +60,7 @@ FAULTS = {
     # whole numbers, lists, switches
     "dim": [("_softmax", "default", lambda x, dim, half: dim == 1)],
     "kernel": [("max_pool2d_with_indices", "default", lambda x, k, *a: list(k) == [3, 2])],
-    "three": [("cat", "default", lambda tensors, *a: len(tensors) == 3)],
+    "three": [("_foreach_sigmoid", "default", lambda tensors: len(tensors) == 3)],
     "keep": [("mean", "dim", lambda x, d, keep=False, **k: keep)],
     # memory layout, plain numbers, values
     "gaps": [("exp", "default", lambda x: not x.is_contiguous())],

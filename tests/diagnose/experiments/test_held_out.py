@@ -10,7 +10,7 @@ from tests.diagnose.faulty import Faulty
 pytestmark = pytest.mark.integration
 
 SIZES = "product+many+taller+either"
-ARGUMENTS = "dim+kernel+keep"
+ARGUMENTS = "dim+kernel+three+keep"
 LAYOUTS = "gaps+shifted+steep+first"
 
 
@@ -43,6 +43,7 @@ def _origin(faulty: Faulty, faults: str, op: str) -> Origin:
         ),
         (ARGUMENTS, "_softmax", "at every size tried, with dim=1 and not 0, 2 or -2"),
         (ARGUMENTS, "max_pool2d_with_indices", "at every size tried, with kernel_size=[3, 2] and"),
+        (ARGUMENTS, "_foreach_sigmoid", "at every size tried, with len(self)=3 and not 1, 2 or 4"),
         (ARGUMENTS, "mean", "at every size tried, with keepdim=True and not False"),
         (
             LAYOUTS,
@@ -79,6 +80,7 @@ def test_the_origins_are_the_whole_cause(faulty: Faulty, faults: str) -> None:
 
 
 def test_tensors_of_a_list_are_called_by_its_name(faulty: Faulty) -> None:
-    origin = _origin(faulty, ARGUMENTS, "cat")
-    assert any("tensors[0]" in one.dimension for one in origin.sweeps)
+    """Of an op that computes: one like cat, which puts values elsewhere, is no origin."""
+    origin = _origin(faulty, ARGUMENTS, "_foreach_sigmoid")
+    assert any("self[0]" in one.dimension for one in origin.sweeps)
     assert not any("tensor 0" in one.dimension for one in origin.sweeps)
